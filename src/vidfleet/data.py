@@ -1,0 +1,241 @@
+"""The values that travel through a run, in the order in which they come to be.
+
+::
+
+    Video ──probe──▶ Probe ──plan──▶ Task ──execute──▶ Attempt ──▶ Outcome ──▶ Summary
+                                       └ Stage   └ on a Lane, which has a Device
+
+All are frozen. Times are seconds since the epoch where the name ends in ``_at``, and lengths of time in
+seconds where it ends in ``_s``. Paths may hold bytes that are not UTF-8 (as Python's surrogate escapes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+State = Literal["done", "up_to_date", "failed", "blocked", "interrupted", "not_started"]
+"""How a video ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video that discovery found."""
+
+    path: Path
+    """Where it is, absolute; the link itself where it is a symbolic link."""
+    relative: str
+    """Its path below the root, with ``/``."""
+    size_bytes: int
+    mtime_ns: int
+    position: int
+    """Its index among all discovered videos, by relative path; round-robin goes by it."""
+
+    @property
+    def stem(self) -> str:
+        """The name without its last extension: what the output folder is called."""
+        return self.path.stem
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a video's header says; no frame is read for it."""
+
+    duration_s: float
+    """Length; 0 where the container does not tell."""
+    frames: int
+    """Number of pictures, from the header or from duration and rate; at least 1."""
+    width: int
+    height: int
+    codec: str
+
+    @property
+    def cost(self) -> float:
+        """Pictures times pixels: what a video is expected to cost, in no unit."""
+        return float(self.frames) * max(self.width * self.height, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where one video's attempts work until their output is published."""
+
+    folder: Path
+    """``<dir>/.vidfleet/<stem>-<8 hex>``: the same for a video in every run."""
+    seen_as: Path
+    """The path under which the workload sees ``folder``: the same, or a link free of odd characters."""
+    entry_name: str
+    """What the video is called inside the stage."""
+    target: Path
+    """The folder that publishing makes: ``<dir>/<stem>``."""
+
+    @property
+    def entry(self) -> Path:
+        """The video as the workload sees it."""
+        return self.seen_as / self.entry_name
+
+    @property
+    def entry_stem(self) -> str:
+        """What the workload calls its output folder."""
+        return self.entry_name.rpartition(".")[0] or self.entry_name
+
+    @property
+    def output(self) -> Path:
+        """Where the workload leaves its output: ``<folder>/<entry stem>``."""
+        return self.folder / self.entry_stem
+
+    @property
+    def claim(self) -> Path:
+        """The file that says who works on this video, beside the stage."""
+        return self.folder.with_name(self.folder.name + ".claim")
+
+    @property
+    def error(self) -> Path:
+        """The file that keeps the last failure, beside the stage."""
+        return self.folder.with_name(self.folder.name + ".error.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What an attempt may compute on."""
+
+    kind: Literal["gpu", "cpu"]
+    visible: str
+    """The value of ``CUDA_VISIBLE_DEVICES``: an index in PCI bus order, a UUID, or nothing."""
+    name: str = ""
+    """What the driver calls it, such as ``NVIDIA H200``; empty where no driver told."""
+    uuid: str = ""
+    driver: str = ""
+
+    @property
+    def label(self) -> str:
+        """A short name for people: ``gpu:0`` or ``cpu``."""
+        return f"gpu:{self.visible}" if self.kind == "gpu" else "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A place where one attempt runs at a time."""
+
+    index: int
+    device: Device
+    threads: int
+    """Its share of the machine's cores."""
+
+    @property
+    def label(self) -> str:
+        """``gpu:0``, or ``cpu:1`` where lanes are cores."""
+        return self.device.label if self.device.kind == "gpu" else f"cpu:{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One video that has to run."""
+
+    video: Video
+    stage: Stage
+    probe: Probe
+
+    @property
+    def cost(self) -> float:
+        """See :attr:`Probe.cost`."""
+        return self.probe.cost
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about how an attempt ended; ``runner/failures.py`` makes a kind of it."""
+
+    exit_status: int | None = None
+    """The exit status, where the process exited."""
+    signal: int | None = None
+    """The signal that ended it, where one did."""
+    timed_out: bool = False
+    """Its time limit was reached and it was ended for that."""
+    cancelled: bool = False
+    """The runner asked for its end."""
+    declared_kind: str = ""
+    """The kind that the workload itself named (a class may)."""
+    message: str = ""
+    """What the workload said of its failure: an exception's type and text."""
+    log_tail: str = ""
+    """The last lines of its log."""
+    cpu_s: float = 0.0
+    """Processor time of the attempt and its descendants that were waited for."""
+    peak_memory_bytes: int = 0
+    """Largest resident set of one process of the attempt."""
+    ended_leftovers: int = 0
+    """Processes that it had left behind and that were ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one video, ended."""
+
+    number: int
+    """From 1."""
+    lane: Lane
+    host: str
+    started_at: float
+    ended_at: float
+    kind: str
+    """``done``, or a row of ``runner/failures.py``."""
+    reason: str
+    """One sentence for people; empty when done."""
+    evidence: Evidence
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time."""
+        return self.ended_at - self.started_at
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one video ended in this run."""
+
+    video: Video
+    state: State
+    kind: str = ""
+    """The kind of failure, or why it is blocked: ``foreign``, ``collision``, ``claimed``; else empty."""
+    reason: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    probe: Probe | None = None
+    log: str = ""
+    """The log's path below the run's folder; empty where nothing ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run comes to."""
+
+    outcomes: tuple[Outcome, ...]
+    run_folder: Path | None
+    """Where ledger, logs and report lie; nothing where the run had nothing to do."""
+    started_at: float
+    ended_at: float
+    lanes: tuple[Lane, ...] = ()
+    stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
+    signal: int = 0
+    """The signal that interrupted it."""
+    notices: tuple[str, ...] = field(default=())
+
+    def count(self, state: State) -> int:
+        """How many videos ended in this state."""
+        return sum(outcome.state == state for outcome in self.outcomes)
+
+    @property
+    def exit_status(self) -> int:
+        """What the command exits with: see docs/cli.md."""
+        if self.stopped_by == "interrupt":
+            return 128 + self.signal
+        if self.stopped_by:
+            return 3
+        unfinished = [o for o in self.outcomes if o.state not in ("done", "up_to_date")]
+        if not unfinished:
+            return 0
+        if all(o.kind == "claimed" for o in unfinished) and not self.count("done"):
+            return 4
+        return 1

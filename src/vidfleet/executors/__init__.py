@@ -1,0 +1,1 @@
+"""Where lanes are: on this machine, or elsewhere."""

@@ -1,0 +1,1 @@
+"""One run: discover, plan, execute, record, report."""

@@ -1,0 +1,84 @@
+"""What happens in a run, as values: the ledger writes them down, the display shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vidfleet.data import Attempt, Lane, Outcome, Task
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Lanes are up; these tasks wait."""
+
+    root: str
+    workload: str
+    lanes: tuple[Lane, ...]
+    tasks: tuple[Task, ...]
+    settled: tuple[Outcome, ...]
+    """Videos that end without an attempt: up to date, blocked, unreadable."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """A lane has begun a video."""
+
+    task: Task
+    lane: Lane
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptProgress:
+    """A workload says how far it is."""
+
+    task: Task
+    lane: Lane
+    stage: str
+    share_done: float
+    """0..1 of the whole video; negative where the workload does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """A lane is free again."""
+
+    task: Task
+    attempt: Attempt
+    will_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VideoEnded:
+    """A video has its outcome."""
+
+    task: Task
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLost:
+    """A lane's worker died; it is started again."""
+
+    lane: Lane
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence for the user: a fallback, a warning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Nothing runs any more."""
+
+    seconds: float
+    stopped_by: str
+
+
+Event = (
+    RunStarted | AttemptStarted | AttemptProgress | AttemptEnded | VideoEnded | LaneLost | Notice | RunEnded
+)

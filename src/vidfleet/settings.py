@@ -1,0 +1,137 @@
+"""What a person may set about a run: frozen, with the help that the command line shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vidfleet.options import option
+
+VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv")
+"""What counts as a video without ``--ext``, in any letter case."""
+
+
+def parse_time_limit(text: str) -> str:
+    """Check ``--timeout``: seconds, or a multiple of the video's own length such as ``5x``."""
+    number = text.removesuffix("x")
+    try:
+        positive = float(number) > 0
+    except ValueError:
+        positive = False
+    if not positive:
+        raise ValueError(f"{text!r} is no time limit: give seconds (3600), or a multiple of the length (5x)")
+    return text
+
+
+def parse_count(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def parse_number(text: str) -> int:
+    """Read a whole number of at least 0."""
+    if not text.isdecimal():
+        raise ValueError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def parse_devices(text: str) -> str:
+    """Check ``--devices``: ``cpu:N``."""
+    kind, _, number = text.partition(":")
+    if kind != "cpu" or not number.isdecimal() or int(number) < 1:
+        raise ValueError(f"{text!r}: give cpu:N, with N lanes on the processor")
+    return text
+
+
+def parse_seconds(text: str) -> float:
+    """Read a number of seconds, 0 or more."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+@dataclass(frozen=True)
+class FindSettings:
+    """Which videos."""
+
+    ext: tuple[str, ...] = option((), "further file endings that count as videos: mpg,webm", metavar="EXT")
+    include: tuple[str, ...] = option((), "only videos whose path below the root matches", metavar="GLOB")
+    exclude: tuple[str, ...] = option((), "no videos whose path below the root matches", metavar="GLOB")
+    limit: int | None = option(None, "no more than the first N videos", metavar="N", parse=parse_count)
+    output: Path | None = option(
+        None, "mirror the tree here instead of writing beside the videos", metavar="DIR"
+    )
+
+    @property
+    def endings(self) -> frozenset[str]:
+        """All endings that count, lower case, with their dot."""
+        return frozenset(VIDEO_ENDINGS) | {"." + word.lower().lstrip(".") for word in self.ext}
+
+
+@dataclass(frozen=True)
+class LaneSettings:
+    """Where attempts run."""
+
+    num_gpus: int | None = option(
+        None, "this many GPUs, the first ones (default: all, else CPU lanes)", metavar="N", parse=parse_count
+    )
+    gpus: tuple[str, ...] = option((), "these GPUs: indices or UUIDs, 0,2,GPU-1a2b", metavar="LIST")
+    per_gpu: int = option(1, "attempts at a time on one GPU", metavar="K", parse=parse_count)
+    devices: str = option(
+        "", "lanes on the processor instead of GPUs: cpu:4", metavar="cpu:N", parse=parse_devices
+    )
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """How a video is put before the workload."""
+
+    stage_by: Literal["symlink", "hardlink", "copy"] = option(
+        "symlink", "how the video gets into the folder that a script sees"
+    )
+    keep_names: bool = option(False, "show scripts the real file name, odd characters and all")
+    keep_failed: bool = option(False, "keep what a failed attempt left, for looking at")
+
+
+@dataclass(frozen=True)
+class RetrySettings:
+    """When an attempt ends, and what follows."""
+
+    schedule: Literal["longest", "round-robin", "name", "shortest"] = option(
+        "longest", "the order; round-robin gives video i to lane i mod N"
+    )
+    retries: int = option(1, "tries more after an exit status that is not 0", metavar="N", parse=parse_number)
+    timeout: str = option(
+        "",
+        "limit for one attempt: seconds, or 5x the video's own length",
+        metavar="T",
+        parse=parse_time_limit,
+    )
+    grace: float = option(
+        10.0, "seconds between SIGTERM and SIGKILL when an attempt is ended", metavar="S", parse=parse_seconds
+    )
+    retry_failed: bool = option(True, "run the videos again that failed in an earlier run")
+
+
+@dataclass(frozen=True)
+class RunSettings(FindSettings, LaneSettings, StageSettings, RetrySettings):
+    """Everything about a run but what runs in it."""
+
+    dry_run: bool = option(
+        False, "print what would run, what is done, what is blocked and why; change nothing"
+    )
+
+
+RUN_GROUPS: tuple[tuple[str, type], ...] = (
+    ("which videos", FindSettings),
+    ("lanes", LaneSettings),
+    ("staging", StageSettings),
+    ("order and retries", RetrySettings),
+)

@@ -1,0 +1,1 @@
+"""Networks whose graphs are built here, from weights that others published."""
