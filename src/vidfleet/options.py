@@ -1,4 +1,4 @@
-"""Command lines derived from frozen dataclasses: a field is an option, its help and limits stand beside it.
+"""Command lines derived from frozen dataclasses: a field is an option, its help stands beside it.
 
 One class then says everything once: the name, the type, the default, the help, and what may be asked for in
 Python and on the command line alike. In flags ``-`` and ``_`` are alike.
@@ -21,7 +21,7 @@ S = TypeVar("S")
 
 
 def option(
-    default: Any,  # noqa: ANN401 - the field's own annotation is the type
+    default: Any,  # noqa: ANN401 - the type is the field's own annotation
     text: str,
     *,
     also: tuple[str, ...] = (),
