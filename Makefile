@@ -1,0 +1,35 @@
+# What people and CI run. Each target sets up .venv by itself; it needs Python 3.11 or newer and a package index.
+#
+#   make demo               sample videos through the built-in pipeline
+#   make demo VIDEOS=DIR    your own videos; the results land beside them
+#   make test               all tests            (make test ARGS='-k resume' for some of them)
+#   make check              format, lint, types, and the rules of this repository
+#   make format             let ruff lay out the code
+#   make docs               write docs/cli.md again after an option has changed
+
+PY := .venv/bin/python
+export VIDEOS
+
+.PHONY: demo test check format docs
+
+demo: .venv/.demo
+	@$(PY) examples/demo.py
+
+test: .venv/.dev
+	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+check: .venv/.dev
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(PY) -m pytest -q tests/test_repository.py tests/test_imports.py
+
+format: .venv/.dev
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+docs: .venv/.dev
+	@$(PY) -m tools.cli_page
+
+.venv/.%: pyproject.toml tools/make_venv.sh
+	@sh tools/make_venv.sh $*

@@ -1,0 +1,60 @@
+"""The demo, run by ``make demo``: sample videos, or your own (VIDEOS=DIR), through the default script."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+SHARED = TOP.parent / "shared"
+PARTS = {
+    "pyavi": "the film with a box around each face, green while it speaks: video_out.avi",
+    "pywork": "shots, faces, tracks and scores, for programs",
+    "pycrop": "one small film for each face",
+    "pyframes": "pictures of the film",
+}
+REAL_PEOPLE = ("grid_2people_turns_cut.mp4", "visualvoice_interview.mp4", "retalking_face2.mp4")
+
+
+def find_videos() -> Path:
+    """The person's own folder, or one with samples: real people where we have some, else made-up ones."""
+    if os.environ.get("VIDEOS"):
+        return Path(os.environ["VIDEOS"]).expanduser().resolve()
+    root = TOP / "demo" / "video"
+    clips = [clip for name in REAL_PEOPLE if (clip := SHARED / "media" / name).exists()]
+    if not clips:
+        subprocess.run(
+            [sys.executable, "-m", "tools.sample_clips", str(root / "Mission")], cwd=TOP, check=True
+        )
+    for clip in clips:
+        (root / "People").mkdir(parents=True, exist_ok=True)
+        if not (root / "People" / clip.name).exists():
+            shutil.copyfile(clip, root / "People" / clip.name)
+    return root
+
+
+def main() -> int:
+    """Run the user's own command and say where its results lie."""
+    root = find_videos()
+    environment = dict(os.environ)
+    if (SHARED / "weights").is_dir():
+        environment.setdefault("VIDFLEET_WEIGHTS", str(SHARED / "weights"))
+    print(f"cd inference_folder && python parallel_runner.py --video_root {root}\n", flush=True)
+    command = [sys.executable, "parallel_runner.py", "--video_root", str(root)]
+    status = subprocess.run(command, cwd=TOP / "inference_folder", env=environment, check=False).returncode
+    results = sorted(record.parent for record in root.rglob("vidfleet.json"))
+    print("\nResults:" if results else "\nNo results.")
+    for folder in results:
+        print(f"  {folder}")
+    if results:
+        print("In each of them:")
+    for part, meaning in PARTS.items() if results else ():
+        print(f"  {part + '/':10} {meaning}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
