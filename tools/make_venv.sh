@@ -9,13 +9,13 @@ is_new_enough() {
 }
 
 find_python() {
-    for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python; do
+    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
         if is_new_enough "$candidate"; then
             echo "$candidate"
             return
         fi
     done
-    echo "vidfleet needs Python 3.11 or newer; here is $(python3 --version 2>&1 || echo none)." >&2
+    echo "vidfleet needs Python 3.11 or newer; ${PYTHON:-python3} is $(${PYTHON:-python3} --version 2>&1 || true)." >&2
     echo "Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2
     return 1
 }

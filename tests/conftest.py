@@ -1,0 +1,36 @@
+"""What all tests share: where the real clips and the weights lie, if they lie beside this checkout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[1]
+SHARED = TOP.parent / "shared"
+
+
+def pytest_configure() -> None:
+    """Let everything that tests start find the weights."""
+    if (SHARED / "weights").is_dir():
+        os.environ.setdefault("VIDFLEET_WEIGHTS", str(SHARED / "weights"))
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """The folder of real clips; a test that needs one is skipped where it is missing."""
+    if not (SHARED / "media").is_dir():
+        pytest.skip("the real clips are not here: no folder ../shared/media")
+    return SHARED / "media"
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """The folder of model weights, from VIDFLEET_WEIGHTS."""
+    folder = Path(os.environ.get("VIDFLEET_WEIGHTS", "nowhere"))
+    if not folder.is_dir():
+        pytest.skip(
+            "no model weights here: VIDFLEET_WEIGHTS names no folder, and there is no ../shared/weights"
+        )
+    return folder
