@@ -1,0 +1,223 @@
+"""Events as lines of the ledger, and back: plain JSON objects with ``schema``, ``at`` and ``type``.
+
+Reading is forgiving: fields that are missing get a default, fields and types that a newer version has added
+are passed over, so that ``vidfleet status`` can look at any run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vidfleet.data import Attempt, Device, Evidence, Lane, Outcome, Probe, Stage, Task, Video
+from vidfleet.runner.events import (
+    AttemptEnded,
+    AttemptProgress,
+    AttemptStarted,
+    Event,
+    LaneLost,
+    Notice,
+    RunEnded,
+    RunStarted,
+    VideoEnded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+SCHEMA = 1
+
+V = TypeVar("V")
+
+_NO_STAGE = Stage(Path(), Path(), "", Path())
+_UNNAMED = Outcome(Video(Path(), "", 0, 0, -1), "up_to_date")
+"""Videos that are up to date are counted in the ledger, not named: a root may hold 100,000 of them."""
+
+_TYPES: dict[type[Event], str] = {
+    RunStarted: "run_started",
+    AttemptStarted: "attempt_started",
+    AttemptProgress: "attempt_progress",
+    AttemptEnded: "attempt_ended",
+    VideoEnded: "video_ended",
+    LaneLost: "lane_lost",
+    Notice: "notice",
+    RunEnded: "run_ended",
+}
+
+
+def to_plain(event: Event, at: float) -> dict[str, Any]:
+    """Turn an event into an object of JSON; to videos and lanes that ``run_started`` names it only refers."""
+    return {"schema": SCHEMA, "at": round(at, 3), "type": _TYPES[type(event)], **_fields_of(event)}
+
+
+def attempt_to_plain(attempt: Attempt) -> dict[str, Any]:
+    """Write an attempt without what is at its default."""
+    evidence = {name: value for name, value in asdict(attempt.evidence).items() if value != _DEFAULTS[name]}
+    return {
+        "number": attempt.number,
+        "lane": attempt.lane.index,
+        "host": attempt.host,
+        "started_at": round(attempt.started_at, 3),
+        "ended_at": round(attempt.ended_at, 3),
+        "kind": attempt.kind,
+        "reason": attempt.reason,
+        "evidence": evidence,
+    }
+
+
+def lane_to_plain(lane: Lane) -> dict[str, Any]:
+    """Write a lane with its device."""
+    return {"index": lane.index, "label": lane.label, "threads": lane.threads, "device": asdict(lane.device)}
+
+
+def _fields_of(event: Event) -> dict[str, Any]:
+    match event:
+        case RunStarted():
+            return _run_started(event)
+        case AttemptStarted(task, lane, number):
+            return {"video": task.video.relative, "lane": lane.index, "number": number}
+        case AttemptProgress(task, lane, stage, share):
+            return {
+                "video": task.video.relative,
+                "lane": lane.index,
+                "stage": stage,
+                "share_done": round(share, 4),
+            }
+        case AttemptEnded(task, attempt, retry):
+            return {"video": task.video.relative, "will_retry": retry, **attempt_to_plain(attempt)}
+        case VideoEnded(_, outcome):
+            return _outcome(outcome)
+        case LaneLost(lane, reason):
+            return {"lane": lane.index, "reason": reason}
+        case Notice(text):
+            return {"text": text}
+        case RunEnded(seconds, stopped_by):
+            return {"seconds": round(seconds, 3), "stopped_by": stopped_by}
+
+
+def _run_started(event: RunStarted) -> dict[str, Any]:
+    return {
+        "root": event.root,
+        "workload": event.workload,
+        "lanes": [lane_to_plain(lane) for lane in event.lanes],
+        "tasks": [{**_video(task.video), "probe": asdict(task.probe)} for task in event.tasks],
+        "up_to_date": sum(outcome.state == "up_to_date" for outcome in event.settled),
+        "settled": [_outcome(outcome) for outcome in event.settled if outcome.state != "up_to_date"],
+    }
+
+
+def _video(video: Video) -> dict[str, Any]:
+    return {
+        "video": video.relative,
+        "size_bytes": video.size_bytes,
+        "mtime_ns": video.mtime_ns,
+        "position": video.position,
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        **_video(outcome.video),
+        "state": outcome.state,
+        "kind": outcome.kind,
+        "reason": outcome.reason,
+        "log": outcome.log,
+    }
+
+
+def to_events(objects: Iterable[dict[str, Any]]) -> Iterator[tuple[float, Event]]:
+    """Turn a ledger's objects back into events with their times; what it cannot make sense of it passes over.
+
+    A task's stage is not in the ledger, and of what was up to date only the number.
+    """
+    reader = _Reader()
+    for plain in objects:
+        read = reader.readers.get(plain.get("type", ""))
+        if read is not None:
+            try:
+                yield float(plain.get("at", 0)), read(plain)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                continue  # a line of another version, or of no version at all
+
+
+class _Reader:
+    """Keeps what ``run_started`` named, for the lines that refer to it."""
+
+    def __init__(self) -> None:
+        self._root = ""
+        self._tasks: dict[str, Task] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._attempts: dict[str, tuple[Attempt, ...]] = {}
+        self.readers: dict[str, Callable[[dict[str, Any]], Event]] = {
+            "run_started": self._run_started,
+            "attempt_started": lambda p: AttemptStarted(self._task(p), self._lane(p), p.get("number", 1)),
+            "attempt_progress": lambda p: AttemptProgress(
+                self._task(p), self._lane(p), str(p.get("stage", "")), float(p.get("share_done", -1))
+            ),
+            "attempt_ended": self._attempt_ended,
+            "video_ended": lambda p: VideoEnded(self._task(p), self._outcome(p)),
+            "lane_lost": lambda p: LaneLost(self._lane(p), str(p.get("reason", ""))),
+            "notice": lambda p: Notice(str(p["text"])),
+            "run_ended": lambda p: RunEnded(float(p.get("seconds", 0)), str(p.get("stopped_by", ""))),
+        }
+
+    def _run_started(self, plain: dict[str, Any]) -> RunStarted:
+        self._root = plain["root"]
+        self._lanes = {item["index"]: _read_lane(item) for item in plain["lanes"]}
+        for item in plain["tasks"]:
+            video = self._video(item)
+            self._tasks[video.relative] = Task(video, _NO_STAGE, _known(Probe, item["probe"]))
+        settled = tuple(self._outcome(item) for item in plain.get("settled", ()))
+        settled += (_UNNAMED,) * int(plain.get("up_to_date", 0))
+        tasks, lanes = tuple(self._tasks.values()), tuple(self._lanes.values())
+        return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled)
+
+    def _attempt_ended(self, plain: dict[str, Any]) -> AttemptEnded:
+        evidence = _known(Evidence, plain.get("evidence", {}))
+        plain = {**plain, "lane": self._lane(plain), "evidence": evidence}
+        attempt = _known(Attempt, plain)
+        name = plain["video"]
+        self._attempts[name] = (*self._attempts.get(name, ()), attempt)
+        return AttemptEnded(self._task(plain), attempt, will_retry=bool(plain.get("will_retry")))
+
+    def _task(self, plain: dict[str, Any]) -> Task:
+        return self._tasks[plain["video"]]
+
+    def _lane(self, plain: dict[str, Any]) -> Lane:
+        return self._lanes[plain["lane"]]
+
+    def _video(self, plain: dict[str, Any]) -> Video:
+        name = plain["video"]
+        return Video(
+            Path(self._root, name),
+            name,
+            plain.get("size_bytes", 0),
+            plain.get("mtime_ns", 0),
+            plain.get("position", 0),
+        )
+
+    def _outcome(self, plain: dict[str, Any]) -> Outcome:
+        task = self._tasks.get(plain["video"])
+        return Outcome(
+            video=task.video if task else self._video(plain),
+            state=plain["state"],
+            kind=plain.get("kind", ""),
+            reason=plain.get("reason", ""),
+            attempts=self._attempts.get(plain["video"], ()),
+            probe=task.probe if task else None,
+            log=plain.get("log", ""),
+        )
+
+
+def _read_lane(plain: dict[str, Any]) -> Lane:
+    return Lane(plain["index"], _known(Device, plain["device"]), plain.get("threads", 1))
+
+
+def _known(kind: type[V], plain: dict[str, Any]) -> V:
+    """Build a value from those entries that it has fields for."""
+    names = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in plain.items() if name in names})
+
+
+_DEFAULTS: dict[str, Any] = asdict(Evidence())

@@ -1,0 +1,144 @@
+"""What a run came to: ``report.json`` for machines, a page of text for people."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any, TextIO
+
+from vidfleet.runner.lines import attempt_to_plain, lane_to_plain
+from vidfleet.runner.page import Page, write_blocked, write_failures
+from vidfleet.runner.status import print_status
+from vidfleet.runner.text import length, one_line, plural, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vidfleet.data import Attempt, Lane, Outcome, State, Summary
+
+__all__ = ["print_status", "print_summary", "write_report"]
+
+SCHEMA = 1
+_MOST_LANES_NAMED = 8
+_MOST_NOTICES = 5
+
+_WORDS: tuple[tuple[State, str, str], ...] = (
+    ("done", "done", "green"),
+    ("failed", "failed", "bold red"),
+    ("blocked", "blocked", "magenta"),
+    ("interrupted", "interrupted", "yellow"),
+    ("not_started", "not started", "yellow"),
+    ("up_to_date", "up to date", ""),
+)
+_STOPPED = {
+    "interrupt": "Interrupted.",
+    "setup": "Stopped early: what is missing here would fail every video.",
+    "disk_full": "Stopped early: the disk is full.",
+}
+
+
+def write_report(summary: Summary, folder: Path, *, root: str = "", workload: str = "") -> None:
+    r"""Write ``report.json`` into ``folder``, aside and then renamed.
+
+    Names that are not UTF-8 are in it as Python escapes them (``\udcff``). Raises OSError.
+    """
+    plain = {
+        "schema": SCHEMA,
+        "run": folder.name,
+        "root": root,
+        "workload": workload,
+        "started_at": summary.started_at,
+        "ended_at": summary.ended_at,
+        "stopped_by": summary.stopped_by,
+        "exit_status": summary.exit_status,
+        "counts": Counter(outcome.state for outcome in summary.outcomes),
+        "lanes": [lane_to_plain(lane) for lane in summary.lanes],
+        "notices": list(summary.notices),
+        "videos": [_outcome_to_plain(outcome) for outcome in summary.outcomes],
+    }
+    aside = folder / ".report.json.part"
+    aside.write_text(json.dumps(plain, ensure_ascii=True, indent=1) + "\n", "ascii")
+    aside.replace(folder / "report.json")
+
+
+def _outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
+    plain: dict[str, Any] = {"video": outcome.video.relative, "state": outcome.state}
+    if outcome.state == "up_to_date":
+        return plain
+    return plain | {
+        "kind": outcome.kind,
+        "reason": outcome.reason,
+        "log": outcome.log,
+        "duration_s": outcome.probe.duration_s if outcome.probe else None,
+        "attempts": [attempt_to_plain(attempt) for attempt in outcome.attempts],
+    }
+
+
+def print_summary(summary: Summary, stream: TextIO | None) -> None:
+    """Write the end of a run for people: how many of what, how fast, what failed and where to look."""
+    page = Page(stream)
+    _write_counts(summary, page)
+    _write_speed(summary, page)
+    _write_notices(summary.notices, page)
+    write_failures(page, "Failed", _in_state(summary, "failed"), summary.run_folder, style="bold red")
+    write_blocked(page, _in_state(summary, "blocked"))
+    if summary.count("interrupted") or summary.count("not_started"):
+        page.line("\nThe same command again runs what is left.")
+    if summary.run_folder is not None:
+        page.line(f"\nLogs and report: {printable(str(summary.run_folder))}")
+    page.close()
+
+
+def _in_state(summary: Summary, state: State) -> list[Outcome]:
+    return [outcome for outcome in summary.outcomes if outcome.state == state]
+
+
+def _write_counts(summary: Summary, page: Page) -> None:
+    if summary.stopped_by:
+        page.line(_STOPPED[summary.stopped_by], "bold yellow")
+    total = plural(len(summary.outcomes), "video")
+    if summary.count("up_to_date") == len(summary.outcomes):
+        page.line(f"{total}: all up to date, nothing to do.")
+        return
+    parts = [(f"{summary.count(state)} {word}", style) for state, word, style in _WORDS if summary.count(state)]
+    page.parts((f"{total}: ", "bold"), parts, separator=", ")
+
+
+def _write_notices(notices: Sequence[str], page: Page) -> None:
+    distinct = list(dict.fromkeys(notices))
+    for text in distinct[:_MOST_NOTICES]:
+        page.line(f"Note: {one_line(text)}")
+    if len(distinct) > _MOST_NOTICES:
+        page.line(f"Note: and {len(distinct) - _MOST_NOTICES} more in report.json")
+
+
+def _write_speed(summary: Summary, page: Page) -> None:
+    """Seconds of video per second, and how busy the lanes were; nothing where nothing ran."""
+    wall_s = summary.ended_at - summary.started_at
+    attempts = [attempt for outcome in summary.outcomes for attempt in outcome.attempts]
+    if not attempts or wall_s <= 0:
+        return
+    done_s = sum(o.probe.duration_s for o in summary.outcomes if o.state == "done" and o.probe)
+    speed = f" for {length(done_s)} of video: {done_s / wall_s:.3g} seconds of it per second" if done_s else ""
+    page.line(f"Took {length(wall_s)}{speed}.")
+    page.line(_lane_use(summary.lanes, attempts, wall_s))
+
+
+def _lane_use(lanes: Sequence[Lane], attempts: Sequence[Attempt], wall_s: float) -> str:
+    """How much of the time each lane had work, and the largest memory of one process."""
+    busy_s: dict[int, float] = defaultdict(float)
+    for attempt in attempts:
+        busy_s[attempt.lane.index] += attempt.seconds
+    shares = {lane.index: min(busy_s[lane.index] / wall_s, 1.0) for lane in lanes}
+    if len(lanes) <= _MOST_LANES_NAMED:
+        use = ", ".join(f"{printable(lane.label)} {shares[lane.index]:.0%}" for lane in lanes)
+    else:
+        idlest = min(lanes, key=lambda lane: shares[lane.index])
+        use = (
+            f"{len(lanes)} lanes {sum(shares.values()) / len(lanes):.0%} on average, "
+            f"least {printable(idlest.label)} {shares[idlest.index]:.0%}"
+        )
+    peak = max(attempt.evidence.peak_memory_bytes for attempt in attempts)
+    memory = f"; at most {peak / 2**30:.1f} GiB of memory in one process" if peak else ""
+    return f"Busy: {use}{memory}."

@@ -1,0 +1,90 @@
+"""``vidfleet status``: where the last run over a root stands, read out of its ledger."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from vidfleet.runner.board import Board
+from vidfleet.runner.ledger import RunFolder, all_runs, read_ledger
+from vidfleet.runner.lines import to_events
+from vidfleet.runner.page import Page, write_blocked, write_failures
+from vidfleet.runner.text import about, clock, length, one_line, plural, printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vidfleet.data import Lane
+
+_MOST_LANES = 64
+
+
+def print_status(root: Path, stream: TextIO | None) -> int:
+    """Write where the last run over ``root`` stands; returns the exit status: 1 where there was no run."""
+    page = Page(stream)
+    runs = [run for run in all_runs(root) if run.ledger.exists()]
+    if not runs:
+        page.line(f"No run over {printable(str(root))} yet.")
+        page.close()
+        return 1
+    run = runs[-1]
+    board = Board()
+    for at, event in to_events(read_ledger(run.ledger)):
+        board.apply(event, at)
+    now = time.time()
+    _write_state(page, run, board, now)
+    if run.is_running():
+        _write_lanes(page, board, now)
+    failed = [outcome for outcome in board.failures if outcome.state == "failed"]
+    write_failures(page, "Failed", failed, run.path, style="bold red")
+    write_blocked(page, [outcome for outcome in board.failures if outcome.state == "blocked"])
+    page.line(f"\nLogs and report: {printable(str(run.path))}")
+    page.close()
+    return 0
+
+
+def _write_state(page: Page, run: RunFolder, board: Board, now: float) -> None:
+    page.line(f"{printable(board.root)}: {one_line(board.workload)}", "bold")
+    page.line(_state(run, board, now))
+    waiting = board.to_run - board.ran - len(board.running)
+    counts = [
+        f"{board.counts['done']} done",
+        f"{board.counts['failed']} failed" if board.counts["failed"] else "",
+        f"{board.counts['blocked']} blocked" if board.counts["blocked"] else "",
+        f"{board.counts['interrupted']} interrupted" if board.counts["interrupted"] else "",
+        f"{len(board.running)} running" if board.running else "",
+        f"{waiting} waiting" if waiting > 0 else "",
+        f"{board.counts['up_to_date']} up to date" if board.counts["up_to_date"] else "",
+    ]
+    page.line(f"{plural(board.videos, 'video')}: " + ", ".join(filter(None, counts)))
+
+
+def _state(run: RunFolder, board: Board, now: float) -> str:
+    if board.ended is not None:
+        why = f", stopped by {board.ended.stopped_by.replace('_', ' ')}" if board.ended.stopped_by else ""
+        return f"Ended after {length(board.ended.seconds)}{why}."
+    owner = run.owner()
+    who = f"process {owner.pid} on {printable(owner.host)}" if owner else "nobody knows who"
+    if not run.is_running():
+        return f"Its runner is gone ({who}): the same command again runs what is left."
+    left = about(board.remaining_s(now))
+    return f"Running for {length(now - board.started_at)} ({who}): {board.share_done(now):.0%}, {left} left."
+
+
+def _write_lanes(page: Page, board: Board, now: float) -> None:
+    page.line()
+    width = max((len(lane.label) for lane in board.lanes), default=0)
+    for lane in board.lanes[:_MOST_LANES]:
+        page.line(f"  {printable(lane.label):<{width}}  {_lane(board, lane, now)}")
+    if len(board.lanes) > _MOST_LANES:
+        page.line(f"  … and {len(board.lanes) - _MOST_LANES} more lanes")
+
+
+def _lane(board: Board, lane: Lane, now: float) -> str:
+    item = board.running.get(lane.index)
+    if item is None:
+        return "idle"
+    share = f"{item.share_done:.0%}" if item.share_done >= 0 else ""
+    told = ", ".join(filter(None, (one_line(item.stage), share, clock(now - item.started_at))))
+    again = f" (try {item.number})" if item.number > 1 else ""
+    return f"{printable(item.task.video.relative)}{again}: {told}"

@@ -1,0 +1,170 @@
+"""Text for people: names made harmless, cut by what they take on a screen; lengths of time in words."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Control, formatting (bidi overrides among them), surrogates, line and paragraph separators."""
+_JOINERS = frozenset("\u200c\u200d")
+"""Formatting too, but scripts and emoji are written with them, and they do no harm."""
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
+"""Where Python's surrogate escapes put the bytes 0x80-0xff that are no UTF-8."""
+
+
+def printable(text: str) -> str:
+    r"""Show ``text`` so that it does nothing to a terminal: ``\n``, ``\x1b``, ``\xff`` for a lone byte.
+
+    Markup is not escaped: print the result as text, never as markup.
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def one_line(text: str) -> str:
+    """Fold all white space of a sentence into single blanks, and make it printable."""
+    return printable(" ".join(text.split()))
+
+
+def _shown(char: str) -> str:
+    if unicodedata.category(char) not in _ESCAPED_CATEGORIES or char in _JOINERS:
+        return char
+    if char in _NAMED:
+        return _NAMED[char]
+    code = ord(char)
+    if _FIRST_BYTE <= code <= _LAST_BYTE:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def fit_end(text: str, cells: int) -> str:
+    """Cut ``text`` behind so that it takes at most ``cells`` columns; wide characters take two."""
+    return _cut(text, cells, lambda size: text[:size].rstrip() + "…")
+
+
+def fit_start(text: str, cells: int) -> str:
+    """Cut ``text`` in front: the names of a series differ in their ends."""
+    return _cut(text, cells, lambda size: "…" + _without_loose_marks(text[len(text) - size :]))
+
+
+def pad(text: str, cells: int) -> str:
+    """Fill ``text`` up with blanks to ``cells`` columns."""
+    from rich.cells import cell_len
+
+    return text + " " * (cells - cell_len(text))
+
+
+def _cut(text: str, cells: int, make: Callable[[int], str]) -> str:
+    """Take as many characters of ``text`` as go into ``cells`` columns."""
+    from rich.cells import cell_len
+
+    if cell_len(text) <= cells:
+        return text
+    fits, too_many = 0, len(text)
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        if cell_len(make(middle)) <= cells:
+            fits = middle
+        else:
+            too_many = middle
+    return make(fits) if cells > 0 else ""
+
+
+def _without_loose_marks(text: str) -> str:
+    """Drop what belonged to the character before: accents, joiners, emoji variants."""
+    start = 0
+    while start < len(text) and (unicodedata.combining(text[start]) or text[start] in "\u200c\u200d\ufe0f"):
+        start += 1
+    return text[start:]
+
+
+def clock(seconds: float) -> str:
+    """Write a length of time as ``0:07``, ``12:30`` or ``3:04:05``."""
+    whole = max(int(seconds), 0)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def length(seconds: float) -> str:
+    """Write a length of time in at most two units: ``45 s``, ``12 min``, ``2 h 10 min``, ``3 d 4 h``."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 86400:
+        minutes = round(seconds / 60)
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def about(seconds: float | None) -> str:
+    """Write a guessed length of time no finer than it is known; ``…`` where nothing is known."""
+    if seconds is None:
+        return "…"
+    if seconds < 60:
+        return f"about {max(round(seconds / 5) * 5, 5)} s"
+    if seconds >= 3600:
+        seconds = round(seconds / 300) * 300
+    return "about " + length(seconds)
+
+
+def plural(count: int, word: str) -> str:
+    """``1 video``, ``2 videos``."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def signature(text: str, *names: str) -> str:
+    """Reduce a sentence to what it shares with others of its sort: no ``names``, no numbers, no addresses."""
+    for name in sorted(filter(None, names), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", text)
+    return re.sub(r"\b(0x[0-9a-f]+|[0-9a-f]*\d[0-9a-f]*)", "#", text, flags=re.IGNORECASE)
+
+
+class HarmlessStream:
+    """Writes to a stream that may be missing, closed, or a pipe that nobody reads: then it falls silent.
+
+    What a person watches must never end what they wait for.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        """Write what the stream's encoding can say; the rest is escaped."""
+        if self._stream is not None:
+            self._attempt(self._stream, text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        if self._stream is not None:
+            self._attempt(self._stream, "")
+
+    def isatty(self) -> bool:
+        """Whether a person sits in front of it, who sees colours and moving lines."""
+        try:
+            there = self._stream is not None and self._stream.isatty()
+        except ValueError:  # closed
+            return False
+        return there and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+    def _attempt(self, stream: TextIO, text: str) -> None:
+        try:
+            if text:
+                stream.write(text)
+            else:
+                stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self._stream = None
