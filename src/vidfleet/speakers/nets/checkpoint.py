@@ -1,8 +1,8 @@
 """Reads tensors out of a PyTorch checkpoint without PyTorch, and without running what it says.
 
-A checkpoint is a zip: ``<top>/data.pkl`` is a pickle that names tensors, ``<top>/data/<key>`` holds their bytes
-(format: torch.serialization). A pickle may call any function that it names, so this reader knows four names and
-refuses every other one.
+A checkpoint is a zip: ``<top>/data.pkl`` is a pickle that names tensors, ``<top>/data/<key>`` holds their
+bytes (format: torch.serialization). A pickle may call any function that it names, so this reader knows a few
+names and refuses every other one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 from vidfleet.errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 SIZE_LIMIT_BYTES = 64 << 20
-"""All of a checkpoint's parts together; LR-ASD's have 3.4 MB. A zip can otherwise claim to hold any amount."""
+"""All of a checkpoint's parts together; LR-ASD's have 3.4 MB. A zip can claim to hold any amount."""
 
 STORAGE_TYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
 """The storages that we read, and how their elements lie in the file."""

@@ -6,24 +6,25 @@
                                               ├─▶ features (batch, T, 256) ──▶ detector ──▶ scores (batch, T)
     faces (batch, T, 112, 112) ▶ face encoder ┘
 
-The three parts are ONNX graphs, built here from the authors' PyTorch checkpoint with batch norms folded into the
-convolutions before them, and run by ONNX Runtime. Convolutions over time stay three-dimensional: that is faster
-there than folding them into two dimensions (0.16 against 0.23 s per second of track on one core).
+The three parts are ONNX graphs, built here from the authors' PyTorch checkpoint with batch norms folded into
+the convolutions before them, and run by ONNX Runtime. Convolutions over time stay three-dimensional: that is
+faster there than folding them into two dimensions (0.16 against 0.23 s per second of track on one core).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidfleet.speakers.nets.checkpoint import Checkpoint, read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 WINDOWS_S = (1, 2, 3, 4, 5, 6)
 """The lengths of window in which a track is scored."""
@@ -33,7 +34,6 @@ MFCC_PER_FACE = 4
 FACE_SIZE = 112
 FACE_MEAN, FACE_DEVIATION = 0.4161, 0.1688
 NORM_EPSILON = 1e-3
-GATE_NORM_EPSILON = 1e-3
 UNITS = 64
 """Of the recurrent layer, each way."""
 FRAMES_PER_RUN = 150
@@ -69,7 +69,8 @@ class LrAsdNet:
     ) -> tuple[NDArray[np.float32], ...]:
         """Raw scores (T,) for each length in :data:`WINDOWS_S`, the windows' scores joined.
 
-        faces (T, 112, 112), grey; mfcc (4T, 13). Windows follow one another from the start, the last is shorter.
+        faces (T, 112, 112), grey; mfcc (4T, 13). Windows follow one another from the start, the last is
+        shorter.
         """
         if len(mfcc) != MFCC_PER_FACE * len(faces):
             raise ValueError(f"{len(faces)} faces need {MFCC_PER_FACE * len(faces)} cepstra, not {len(mfcc)}")
@@ -115,7 +116,7 @@ def _session(model: bytes, threads: int, device: str) -> Any:  # noqa: ANN401 - 
 
 
 def _sound_encoder(tensors: Checkpoint) -> bytes:
-    """mfcc (batch, 4T, 13) → features (batch, T, 128)."""
+    """Graph from mfcc (batch, 4T, 13) to features (batch, T, 128)."""
     graph = _Graph()
     image = graph.add("Unsqueeze", graph.add("Transpose", "mfcc", perm=[0, 2, 1]), graph.constant([1]))
     for block in (1, 2, 3):
@@ -129,7 +130,7 @@ def _sound_encoder(tensors: Checkpoint) -> bytes:
 
 
 def _face_encoder(tensors: Checkpoint) -> bytes:
-    """faces (batch, T, 112, 112), bytes → features (batch, T, 128)."""
+    """Graph from faces (batch, T, 112, 112), bytes, to features (batch, T, 128)."""
     graph = _Graph()
     scale = graph.constant(np.float32(1 / (255 * FACE_DEVIATION)))
     shift = graph.constant(np.float32(FACE_MEAN / FACE_DEVIATION))
@@ -149,7 +150,7 @@ def _face_encoder(tensors: Checkpoint) -> bytes:
 
 
 def _detector(tensors: Checkpoint) -> bytes:
-    """features (batch, T, 256) → scores (batch, T): gate, both recurrent layers, gate, linear."""
+    """Graph from features (batch, T, 256) to scores (batch, T): gate, both recurrent layers, gate, linear."""
     graph = _Graph()
     series = graph.add("Transpose", "features", perm=[1, 0, 2])
     both = _recur(graph, _gate(graph, series, tensors, "model.fusion"), tensors)
@@ -178,9 +179,7 @@ def _convolve(
 ) -> str:
     """A convolution that keeps the size, its batch norm, ReLU."""
     way, number = layer.split("_")
-    weight, bias = _fold(
-        tensors[f"{block}.{layer}.weight"], tensors, f"{block}.{way}_norm_{number}", NORM_EPSILON
-    )
+    weight, bias = _fold(tensors[f"{block}.{layer}.weight"], tensors, f"{block}.{way}_norm_{number}")
     half = [size // 2 for size in weight.shape[2:]]
     attributes = {"strides": list(strides)} if strides else {}
     inputs = (image, graph.constant(weight), graph.constant(bias))
@@ -189,20 +188,20 @@ def _convolve(
 
 def _gate(graph: _Graph, series: str, tensors: Checkpoint, name: str) -> str:
     """(T, batch, C) times the sigmoid of its own 1x1 convolution with batch norm."""
-    weight, bias = _fold(tensors[f"{name}.attention.weight"], tensors, f"{name}.bn", GATE_NORM_EPSILON)
+    weight, bias = _fold(tensors[f"{name}.attention.weight"], tensors, f"{name}.bn")
     product = graph.add("MatMul", series, graph.constant(weight[:, :, 0].T.copy()))
     return graph.add("Mul", series, graph.add("Sigmoid", graph.add("Add", product, graph.constant(bias))))
 
 
 def _fold(
-    weight: NDArray[np.float32], tensors: Checkpoint, norm: str, epsilon: float
+    weight: NDArray[np.float32], tensors: Checkpoint, norm: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weight and bias of the convolution that does the batch norm too."""
     mean, variance, scale, shift = (
         tensors[f"{norm}.{part}"].astype(np.float64)
         for part in ("running_mean", "running_var", "weight", "bias")
     )
-    gain = scale / np.sqrt(variance + epsilon)
+    gain = scale / np.sqrt(variance + NORM_EPSILON)
     folded = weight * gain.reshape(-1, *[1] * (weight.ndim - 1))
     return folded.astype(np.float32), (shift - mean * gain).astype(np.float32)
 

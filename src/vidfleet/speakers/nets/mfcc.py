@@ -1,16 +1,19 @@
 """Mel-frequency cepstra of a sound, as LR-ASD and TalkNet were trained on.
 
 The numbers are those of the package python_speech_features with its defaults: windows of 25 ms each 10 ms,
-pre-emphasis 0.97, rectangular window, power spectrum of 512 points, 26 mel filters, 13 cepstra, lifter 22, the
-first cepstrum replaced by the log of the energy. Samples are int16 values, not scaled to 1.
+pre-emphasis 0.97, rectangular window, power spectrum of 512 points, 26 mel filters, 13 cepstra, lifter 22,
+the first cepstrum replaced by the log of the energy. Samples are int16 values, not scaled to 1.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SAMPLE_RATE_HZ = 16_000
 STEP_SAMPLES = 160
