@@ -1,0 +1,168 @@
+"""Containers: open them, choose their streams, decode what can be decoded."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, TypeVar
+
+import av
+from av.audio.frame import AudioFrame
+from av.packet import Packet
+from av.stream import Discard, Disposition
+from av.video.frame import VideoFrame
+
+from vidfleet.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+S = TypeVar("S", bound="VideoStream | AudioStream")
+
+LONGEST_JUMP_S = 60
+"""A longer step between two presentation times is a broken clock, not a film."""
+_READ_ATTEMPTS = 100
+"""So many reads in a row may fail before the rest of a file is given up."""
+_DECODER_DELAY = 64
+"""A decoder holds back fewer packets than this; more without a picture means that they are damaged."""
+_NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
+"""Cover pictures and previews look like video streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One decoded frame, of pictures or of sound."""
+
+    frame: VideoFrame | AudioFrame
+    time: Fraction | None
+    """Presentation time in the container's seconds; nothing where the container does not tell."""
+    after_damage: bool
+    """Packets before it gave nothing."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """Open a file for reading, and close it in the end.
+
+    Raises :class:`BadInputError` where no container can be made out.
+    """
+    try:
+        # An absolute path is never taken for a protocol ("concat:..."); tags may be in any encoding.
+        container = av.open(path.absolute(), mode="r", metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise BadInputError(f"{path.name!r} cannot be opened as a video: {error.strerror}") from error
+    with container:
+        yield container
+
+
+def pick_video(container: InputContainer, wanted: int | None, *, name: str) -> VideoStream:
+    """The video stream to read: number ``wanted``, else the default one, else the first; covers do not count.
+
+    Raises :class:`BadInputError` where there is none, or where no decoder knows it.
+    """
+    streams = [s for s in container.streams.video if not s.disposition & _NO_FILM]
+    if not streams:
+        raise BadInputError(f"{name!r} has no video stream.")
+    stream = _pick(streams, wanted, kind="video", name=name)
+    if stream.codec_context is None:  # what PyAV has where FFmpeg has no decoder
+        raise BadInputError(f"No decoder is known for the pictures of {name!r}.")
+    return stream
+
+
+def pick_audio(container: InputContainer, wanted: int | None, *, name: str) -> AudioStream | None:
+    """The sound track to read, chosen like the pictures; nothing where there is none that can be decoded."""
+    streams = list(container.streams.audio)
+    if not streams and wanted is None:
+        return None
+    stream = _pick(streams, wanted, kind="audio", name=name)
+    return stream if stream.codec_context is not None else None
+
+
+def _pick(streams: Sequence[S], wanted: int | None, *, kind: str, name: str) -> S:
+    if wanted is not None:
+        if not 0 <= wanted < len(streams):
+            raise BadInputError(f"{name!r} has no {kind} stream {wanted}; it has {len(streams)}, from 0.")
+        return streams[wanted]
+    return next((s for s in streams if s.disposition & Disposition.default), streams[0])
+
+
+def read_only(container: InputContainer, *streams: Stream) -> None:
+    """Let the demuxer skip all other streams, without reading them where the format allows it."""
+    wanted = {stream.index for stream in streams}
+    for stream in container.streams:
+        if stream.index not in wanted:
+            stream.discard = Discard.all
+
+
+def packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
+    """The packets of some streams in the file's order; places that cannot be read are passed over."""
+    failures = 0
+    while failures < _READ_ATTEMPTS:
+        try:
+            for packet in container.demux(streams):
+                if packet.size:  # the empty ones at the end only flush: `decoded` does that itself
+                    failures = 0
+                    yield packet
+        except av.FFmpegError:
+            failures += 1
+        else:
+            return
+
+
+def decode(packet: Packet[Stream]) -> list[VideoFrame | AudioFrame]:
+    """What comes out of the decoder for one packet: nothing where it is damaged."""
+    try:
+        return packet.decode()  # type: ignore[return-value]
+    except av.FFmpegError:
+        return []
+
+
+def flush(stream: VideoStream | AudioStream) -> Sequence[VideoFrame | AudioFrame]:
+    """What a decoder still holds back."""
+    end: Packet[Stream] = (
+        Packet()
+    )  # empty: the decoder's sign to give all; of this stream, for its unit of time
+    end.stream = stream
+    end.time_base = stream.time_base or Fraction(1)
+    return decode(end)
+
+
+def decoded(container: InputContainer, stream: VideoStream | AudioStream) -> Iterator[Decoded]:
+    """Decode one whole stream; damaged packets do not end it."""
+    silent = 0
+    for packet in packets(container, stream):
+        frames = decode(packet)
+        for frame in frames:
+            yield Decoded(frame, presentation_time(frame), silent > _DECODER_DELAY)
+            silent = 0
+        silent += not frames
+    for frame in flush(stream):
+        yield Decoded(frame, presentation_time(frame), silent > _DECODER_DELAY)
+
+
+def presentation_time(frame: VideoFrame | AudioFrame) -> Fraction | None:
+    """A frame's time in the container's seconds.
+
+    AVI has decoding times alone; with a single decoding thread they come out in presentation order.
+    """
+    pts = frame.pts if frame.pts is not None else frame.dts
+    if pts is None or not frame.time_base:
+        return None
+    return pts * frame.time_base
+
+
+def check_jump(before: Fraction, after: Fraction, *, name: str) -> None:
+    """Raise :class:`BadInputError` where the clock jumps."""
+    jump_s = float(after - before)
+    if abs(jump_s) > LONGEST_JUMP_S:
+        raise BadInputError(
+            f"The clock of {name!r} jumps by {jump_s:.1f} s at {float(before):.1f} s: "
+            f"more than {LONGEST_JUMP_S} s between two presentation times."
+        )

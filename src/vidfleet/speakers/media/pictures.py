@@ -1,0 +1,200 @@
+"""Pictures: a stream's decoded frames with a time each, deinterlaced; and upright BGR arrays of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
+
+import av
+import cv2
+import numpy as np
+from av.buffer import Buffer
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from vidfleet.speakers.media.container import check_jump, decoded, opened, read_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+_USUAL_DURATION = Fraction(1, 25)
+"""Of a picture in a container that tells nothing at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When a picture is shown."""
+
+    time: Fraction
+    """Presentation time in the container's seconds; never before that of the picture before."""
+    duration: Fraction | None
+    """As the container says; nothing where it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One decoded picture, not converted yet."""
+
+    frame: VideoFrame
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How stored pictures become upright: transpose first, then flip."""
+
+    transpose: bool = False
+    flip_rows: bool = False
+    flip_columns: bool = False
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Orientation:
+        """Read a frame's display matrix (libavutil/display.h), rounded to quarter turns."""
+        data = frame.side_data.get("DISPLAYMATRIX")
+        if not isinstance(data, Buffer):
+            return cls()
+        # Row vectors: a stored pixel (x, y) is shown at (a x + c y, b x + d y).
+        (a, b), (c, d) = np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2].astype(int).tolist()
+        if abs(b) + abs(c) > abs(a) + abs(d):
+            return cls(transpose=True, flip_rows=b < 0, flip_columns=c < 0)
+        return cls(flip_rows=d < 0, flip_columns=a < 0)
+
+    def apply(self, bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn an array (height, width, 3); the result is contiguous."""
+        if self.transpose:
+            bgr = cv2.transpose(bgr)  # five times as fast as a contiguous copy of numpy's view
+        if self.flip_rows or self.flip_columns:
+            bgr = cv2.flip(bgr, -1 if self.flip_rows and self.flip_columns else int(self.flip_columns))
+        return np.ascontiguousarray(bgr)
+
+
+class Converter:
+    """Makes upright BGR arrays of one size of the pictures of one stream."""
+
+    def __init__(self, first: VideoFrame, *, threads: int) -> None:
+        self._width, self._height = first.width, first.height
+        self._orientation = Orientation.of(first)
+        self._reformatter = VideoReformatter()
+        self._threads = threads
+
+    def convert(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """A picture as (height, width, 3), read only since grid frames share it.
+
+        Where the size changes in mid stream, pictures are scaled to the first one's.
+        """
+        bgr = self._reformatter.reformat(
+            frame, width=self._width, height=self._height, format="bgr24", threads=self._threads
+        )
+        upright = self._orientation.apply(cast("NDArray[np.uint8]", bgr.to_ndarray()))
+        upright.flags.writeable = False
+        return upright
+
+
+def read_pictures(path: Path, stream_index: int, *, threads: int) -> Iterator[Picture]:
+    """All pictures of one stream of a file, in one pass, deinterlaced where they are flagged interlaced."""
+    with opened(path) as container:
+        stream = cast("VideoStream", container.streams[stream_index])
+        read_only(container, stream)
+        set_threads(stream, threads)
+        yield from deinterlaced(timed(container, stream, name=path.name), threads=threads)
+
+
+def set_threads(stream: VideoStream, threads: int) -> None:
+    """Hold a decoder to its share of the cores; by default it takes them all."""
+    stream.codec_context.thread_count = threads
+    stream.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
+
+
+def timed(container: InputContainer, stream: VideoStream, *, name: str) -> Iterator[Picture]:
+    """Decode a stream and give each picture a time: its own, or from the order where it has none.
+
+    A picture whose time lies before that of the one before it is shown at once, as players do.
+    Raises :class:`BadInputError` where the clock jumps.
+    """
+    step = 1 / stream.guessed_rate if stream.guessed_rate else _USUAL_DURATION
+    said: Fraction | None = None  # the last time that the container gave
+    shown: Fraction | None = None  # the last time that we gave
+    for item in decoded(container, stream):
+        frame = cast("VideoFrame", item.frame)
+        duration = frame.duration * frame.time_base if frame.duration and frame.time_base else None
+        if item.time is not None:
+            if said is not None and not item.after_damage:
+                check_jump(said, item.time, name=name)
+            said = item.time
+            time = item.time if shown is None else max(item.time, shown)
+        else:
+            time = Fraction(0) if shown is None else shown + step
+        shown = time
+        yield Picture(frame, Span(time, duration if duration is not None and duration > 0 else None))
+
+
+def deinterlaced(pictures: Iterable[Picture], *, threads: int) -> Iterator[Picture]:
+    """Pass pictures on, and through a deinterlacer from the first interlaced one on.
+
+    The deinterlacer (FFmpeg's bwdif, one picture out per picture in) looks at neighbours, so it has to see
+    all that follow; pictures that are not flagged leave it untouched.
+    """
+    graph: _Deinterlacer | None = None
+    for picture in pictures:
+        if graph is not None and not graph.fits(picture.frame):
+            yield from graph.finish()
+            graph = None
+        if graph is None and picture.frame.interlaced_frame:
+            graph = _Deinterlacer(picture.frame, threads=threads)
+        if graph is None:
+            yield picture
+        else:
+            yield from graph.push(picture)
+    if graph is not None:
+        yield from graph.finish()
+
+
+class _Deinterlacer:
+    """A filter graph for pictures of one size and format."""
+
+    def __init__(self, first: VideoFrame, *, threads: int) -> None:
+        self._shape = (first.width, first.height, first.format.name)
+        self._graph = Graph()
+        self._graph.threads = threads
+        source = self._graph.add_buffer(
+            width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 1000)
+        )
+        filtered = self._graph.add("bwdif", "mode=send_frame:deint=interlaced")
+        self._graph.link_nodes(source, filtered, self._graph.add("buffersink")).configure()
+        self._waiting: list[Picture] = []
+        self._pushed = 0
+
+    def fits(self, frame: VideoFrame) -> bool:
+        """Whether a picture has the size and format that this graph was made for."""
+        return (frame.width, frame.height, frame.format.name) == self._shape
+
+    def push(self, picture: Picture) -> Iterator[Picture]:
+        """Take one picture; those come out that are ready."""
+        picture.frame.pts = (
+            self._pushed
+        )  # rising without gaps, whatever the file says; our times are kept aside
+        picture.frame.time_base = Fraction(1, 1000)
+        self._pushed += 1
+        self._waiting.append(picture)
+        self._graph.push(picture.frame)
+        yield from self._ready()
+
+    def finish(self) -> Iterator[Picture]:
+        """What is still inside."""
+        self._graph.push(None)
+        yield from self._ready()
+
+    def _ready(self) -> Iterator[Picture]:
+        while self._waiting:
+            try:
+                frame = self._graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            yield replace(self._waiting.pop(0), frame=cast("VideoFrame", frame))
