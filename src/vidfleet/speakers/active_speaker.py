@@ -1,0 +1,153 @@
+"""Who of the faces speaks: a score for each grid frame of a face track, above 0 where its face is speaking.
+
+::
+
+    ActiveSpeaker.track(start, sound, speech) ─▶ TrackScorer.push(face), push(face), ... ─▶ finish() ─▶ Scores
+
+LR-ASD looks and listens; :class:`MouthMotion` is the embedded method without weights. Both keep memory flat:
+LR-ASD's windows of 1 to 6 s all begin anew at each full minute of a track, so a track is scored minute by
+minute, with the same numbers as in one piece.
+
+N frames give N-1 scores: the sound of N frames has 4N-1 cepstra, of which the network takes whole fours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Method, Scores
+from vidfleet.speakers.nets.lr_asd import FACE_SIZE, LrAsdNet
+from vidfleet.speakers.nets.mfcc import STEP_SAMPLES, WINDOW_SAMPLES, mfcc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from vidfleet.speakers.speech import SoundLike, Span
+
+SAMPLES_PER_FRAME = SAMPLE_RATE // GRID_RATE
+BLOCK_FRAMES = 60 * GRID_RATE
+"""A minute: the least common multiple of the window lengths 1 to 6 s."""
+WEIGHTINGS = {"mean": (1, 1, 1, 1, 1, 1), "whispervideo": (3, 3, 2, 1, 1, 1)}
+"""How much the windows of 1 to 6 s count for a score."""
+NO_SOUND_SCORE = -4.0
+"""For every frame of a film without sound: what LR-ASD says, on the mean, of faces in silence."""
+
+
+class TrackScorer(Protocol):
+    """Scores one face track, fed frame by frame."""
+
+    def push(self, face: NDArray[np.uint8]) -> None:
+        """Take the next grid frame's face: grey, (112, 112)."""
+        ...
+
+    def finish(self) -> Scores:
+        """Return the scores of all frames pushed but the last; there is no push after it."""
+        ...
+
+
+class ActiveSpeaker(Protocol):
+    """Tells for face tracks when their face is speaking."""
+
+    method: Method
+
+    def track(self, start: int, sound: SoundLike | None, speech: Sequence[Span]) -> TrackScorer:
+        """Begin a track whose first face is that of grid frame ``start``.
+
+        ``speech`` says when anybody is heard speaking. Without sound every score is negative.
+        """
+        ...
+
+
+class LrAsd:
+    """LR-ASD with the authors' checkpoint: tells whether lips move with the speech that is heard.
+
+    ``weighting`` says how the windows of 1 to 6 s count: their plain mean, or as whisperVideo counts them.
+    Raises :class:`~vidfleet.errors.WeightsError` where the file is not a checkpoint of LR-ASD.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        *,
+        threads: int = 1,
+        weighting: Literal["mean", "whispervideo"] = "mean",
+        device: Literal["cpu", "cuda"] = "cpu",
+    ) -> None:
+        self._net = LrAsdNet(checkpoint, threads=threads, device=device)
+        self._weights = np.array(WEIGHTINGS[weighting], np.float64)
+        self.method = Method(
+            "LR-ASD " + checkpoint.stem.removeprefix("LR-ASD_"),
+            hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        )
+
+    def track(self, start: int, sound: SoundLike | None, speech: Sequence[Span]) -> TrackScorer:  # noqa: ARG002
+        """See :class:`ActiveSpeaker`; ``speech`` is not needed, the network listens for itself."""
+        if sound is None:
+            return _NothingHeard()
+        return _LrAsdTrack(self._net, self._weights, start, sound)
+
+
+class _NothingHeard:
+    """A track of a film without sound."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+
+    def push(self, face: NDArray[np.uint8]) -> None:
+        _check(face)
+        self._frames += 1
+
+    def finish(self) -> Scores:
+        return Scores(np.full(max(self._frames - 1, 0), NO_SOUND_SCORE))
+
+
+class _LrAsdTrack:
+    """One track, scored a minute at a time."""
+
+    def __init__(self, net: LrAsdNet, weights: NDArray[np.float64], start: int, sound: SoundLike) -> None:
+        self._net, self._weights, self._sound = net, weights, sound
+        self._start = start
+        # Pages that are not written yet take no memory: a short track stays small.
+        self._faces = np.empty((BLOCK_FRAMES, FACE_SIZE, FACE_SIZE), np.uint8)
+        self._held = 0
+        self._scored: list[NDArray[np.float64]] = []
+
+    def push(self, face: NDArray[np.uint8]) -> None:
+        _check(face)
+        if self._held == BLOCK_FRAMES:
+            # Only now is it known that the track goes on, and so that its minute is whole.
+            self._score(BLOCK_FRAMES)
+            self._held = 0
+        self._faces[self._held] = face
+        self._held += 1
+
+    def finish(self) -> Scores:
+        self._score(max(self._held - 1, 0))
+        self._held = 0
+        return Scores(np.concatenate(self._scored))
+
+    def _score(self, frames: int) -> None:
+        done = len(self._scored) * BLOCK_FRAMES
+        raw = self._net.score_windows(self._faces[:frames], self._cepstra(done, frames))
+        mean = np.average(np.array(raw, np.float64), axis=0, weights=self._weights)
+        self._scored.append(np.round(mean, 1) + 0.0)  # + 0.0: no minus zero in files
+
+    def _cepstra(self, done: int, frames: int) -> NDArray[np.float32]:
+        """(4 x frames, 13) from the track's frame ``done`` on, as if computed over the whole track."""
+        if not frames:
+            return np.zeros((0, 13), np.float32)
+        first = (self._start + done) * SAMPLES_PER_FRAME
+        last = first + frames * SAMPLES_PER_FRAME + WINDOW_SAMPLES - STEP_SAMPLES
+        before = float(self._sound.read(first - 1, first)[0]) if done else None
+        return mfcc(self._sound.read(first, last), before=before)
+
+
+def _check(face: NDArray[np.uint8]) -> None:
+    if face.shape != (FACE_SIZE, FACE_SIZE):
+        raise ValueError(f"a face of shape {face.shape} instead of {(FACE_SIZE, FACE_SIZE)}")
