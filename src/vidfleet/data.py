@@ -12,10 +12,8 @@ seconds where it ends in ``_s``. Paths may hold bytes that are not UTF-8 (as Pyt
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Literal
 
 State = Literal["done", "up_to_date", "failed", "blocked", "interrupted", "not_started"]
 """How a video ends."""

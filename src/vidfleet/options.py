@@ -10,7 +10,17 @@ import argparse
 import dataclasses
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NoReturn,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from vidfleet.errors import UsageError
 
@@ -30,12 +40,10 @@ def option(
 ) -> Any:  # noqa: ANN401
     """Declare a field that is an option.
 
-    ``text`` is its help; ``also`` are further flags for it; ``parse`` reads one word (and may raise ValueError
+    ``text`` is its help; ``also`` are further flags; ``parse`` reads one word (and may raise ValueError
     with a sentence). A ``tuple[str, ...]`` may be given several times, or once with commas.
     """
-    return dataclasses.field(
-        default=default, metadata={"help": text, "also": also, "metavar": metavar, "parse": parse}
-    )
+    return dataclasses.field(default=default, metadata={"help": text, "also": also, "metavar": metavar, "parse": parse})
 
 
 class Parser(argparse.ArgumentParser):
@@ -75,6 +83,21 @@ def parse_options(settings: type[S], arguments: Sequence[str], *, program: str) 
     parser = Parser(prog=program)
     add_options(parser, settings)
     return read_options(settings, parser.parse_args(alike(arguments)))
+
+
+def to_arguments(settings: object) -> tuple[str, ...]:
+    """The command line that means ``settings``; what has its default is left out."""
+    words: list[str] = []
+    for item in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, item.name)
+        flag = item.name.replace("_", "-")
+        if "help" not in item.metadata or value == item.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words.append(f"--{flag}={','.join(value) if isinstance(value, tuple) else value}")
+    return tuple(words)
 
 
 def alike(arguments: Sequence[str]) -> list[str]:

@@ -121,12 +121,21 @@ class RetrySettings:
 
 
 @dataclass(frozen=True)
+class WorkloadSettings:
+    """What runs on each video, where a person says it on the command line."""
+
+    script: Path | None = option(None, "a script that takes --videoFolder, unmodified", metavar="FILE")
+    worker: str = option("", "a class with process(video, out)", metavar="MODULE:CLASS")
+    python: str = option("", "the interpreter to run it with", metavar="PROGRAM")
+    expect: tuple[str, ...] = option(
+        (), "a file that each output folder must have afterwards: pywork/scores.pckl", metavar="FILE"
+    )
+    name: str = option("", "whose outputs these are (default: the script's or program's name)")
+
+
+@dataclass(frozen=True)
 class RunSettings(FindSettings, LaneSettings, StageSettings, RetrySettings):
     """Everything about a run but what runs in it."""
-
-    dry_run: bool = option(
-        False, "print what would run, what is done, what is blocked and why; change nothing"
-    )
 
 
 RUN_GROUPS: tuple[tuple[str, type], ...] = (

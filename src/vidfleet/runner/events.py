@@ -79,6 +79,4 @@ class RunEnded:
     stopped_by: str
 
 
-Event = (
-    RunStarted | AttemptStarted | AttemptProgress | AttemptEnded | VideoEnded | LaneLost | Notice | RunEnded
-)
+Event = RunStarted | AttemptStarted | AttemptProgress | AttemptEnded | VideoEnded | LaneLost | Notice | RunEnded

@@ -59,30 +59,32 @@ class Page:
         self._stream.flush()
 
 
-def write_failures(
-    page: Page, title: str, outcomes: Sequence[Outcome], run_folder: Path | None, *, style: str = "bold"
-) -> None:
+def write_failures(page: Page, outcomes: Sequence[Outcome], run_folder: Path | None) -> None:
     """List failed videos by kind and reason, the most frequent first: some with logs, the rest counted."""
     if not outcomes:
         return
     page.line()
-    page.line(f"{title} ({len(outcomes)}):", style)
+    page.line(f"Failed ({len(outcomes)}):", "bold red")
     sorts = _by_sort(outcomes)
-    examples = _FEW if len(outcomes) <= _FEW else _EXAMPLES
-    for sort in sorts[:_MOST_SORTS] if len(outcomes) > _FEW else sorts:
-        page.line(f"  {_what(sort[0])}" + (f"  [{plural(len(sort), 'video')}]" if len(sort) > 1 else ""))
-        for outcome in sort[:examples]:
-            log = run_folder / outcome.log if run_folder and outcome.log else None
-            page.line(f"    {printable(outcome.video.relative)}")
-            if log:
-                page.line(f"      {printable(str(log))}", "dim")
-        if len(sort) > examples:
-            page.line(f"    … and {len(sort) - examples} more")
-    if len(outcomes) > _FEW and len(sorts) > _MOST_SORTS:
+    if len(outcomes) <= _FEW:
+        for sort in sorts:
+            _write_sort(page, sort, run_folder, examples=len(sort))
+        return
+    for place, sort in enumerate(sorts[:_MOST_SORTS]):
+        _write_sort(page, sort, run_folder, examples=_EXAMPLES if place < _EXAMPLES else 1)
+    if len(sorts) > _MOST_SORTS:
         left = sum(len(sort) for sort in sorts[_MOST_SORTS:])
         page.line(f"  … and {left} more of {len(sorts) - _MOST_SORTS} other sorts")
-    if len(outcomes) > _FEW and run_folder:
-        page.line(f"  All of them: {printable(str(run_folder / 'report.json'))}")
+
+
+def _write_sort(page: Page, sort: list[Outcome], run_folder: Path | None, *, examples: int) -> None:
+    page.line(f"  {_what(sort[0])}" + (f"  [{plural(len(sort), 'video')}]" if len(sort) > 1 else ""))
+    for outcome in sort[:examples]:
+        page.line(f"    {printable(outcome.video.relative)}")
+        if run_folder and outcome.log:
+            page.line(f"      {printable(str(run_folder / outcome.log))}", "dim")
+    if len(sort) > examples:
+        page.line(f"    … and {len(sort) - examples} more")
 
 
 def write_blocked(page: Page, outcomes: Sequence[Outcome]) -> None:

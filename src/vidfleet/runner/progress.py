@@ -163,10 +163,11 @@ class LiveDisplay:
             self._live.stop()
 
     def _paint(self, now: float) -> None:
+        from vidfleet.runner.lanes_view import Screen
+
         self._shown_at = now
-        width, height = self._console.size
-        ascii_only = self._console.options.ascii_only
-        self._live.update(self._view.render(now, width, height, ascii_only=ascii_only), refresh=True)
+        screen = Screen(*self._console.size, self._console.options.ascii_only)
+        self._live.update(self._view.render(now, screen), refresh=True)
 
     def _say(self, line: str, style: str) -> None:
         from rich.text import Text

@@ -33,7 +33,7 @@ _WORDS: tuple[tuple[State, str, str], ...] = (
 )
 _STOPPED = {
     "interrupt": "Interrupted.",
-    "setup": "Stopped early: what is missing here would fail every video.",
+    "setup": "Stopped early: what is missing here fails every video.",
     "disk_full": "Stopped early: the disk is full.",
 }
 
@@ -81,7 +81,7 @@ def print_summary(summary: Summary, stream: TextIO | None) -> None:
     _write_counts(summary, page)
     _write_speed(summary, page)
     _write_notices(summary.notices, page)
-    write_failures(page, "Failed", _in_state(summary, "failed"), summary.run_folder, style="bold red")
+    write_failures(page, _in_state(summary, "failed"), summary.run_folder)
     write_blocked(page, _in_state(summary, "blocked"))
     if summary.count("interrupted") or summary.count("not_started"):
         page.line("\nThe same command again runs what is left.")

@@ -36,7 +36,7 @@ def print_status(root: Path, stream: TextIO | None) -> int:
     if run.is_running():
         _write_lanes(page, board, now)
     failed = [outcome for outcome in board.failures if outcome.state == "failed"]
-    write_failures(page, "Failed", failed, run.path, style="bold red")
+    write_failures(page, failed, run.path)
     write_blocked(page, [outcome for outcome in board.failures if outcome.state == "blocked"])
     page.line(f"\nLogs and report: {printable(str(run.path))}")
     page.close()

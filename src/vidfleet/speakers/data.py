@@ -7,11 +7,9 @@ player would show at i/25 s after the start of the container's presentation. Int
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 GRID_RATE = 25
 """Grid frames per second; LR-ASD and TalkNet were trained at it."""

@@ -1,0 +1,193 @@
+"""The command line: argv becomes one call, errors become text and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import vidfleet
+from vidfleet.errors import UsageError, VidfleetError
+from vidfleet.options import Parser, add_options, alike, read_options, to_arguments
+from vidfleet.settings import RUN_GROUPS, RunSettings, WorkloadSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vidfleet.runner.execute import Stop
+    from vidfleet.workloads import Workload
+
+_RUN_USES = """\
+what to run:
+  vidfleet run DIR --script f.py [-- more arguments]       python f.py --videoFolder STAGE, for each video
+  vidfleet run DIR -- prog --in {video} --out {out}        any program; also {stage} {stem} {name} {dir} {root} {device}
+  vidfleet run DIR --worker module:Class [-- arguments]    a class with process(video, out), loaded once in each lane
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``vidfleet`` with these arguments and return its exit status."""
+    return _guarded(list(sys.argv[1:] if argv is None else argv), _vidfleet)
+
+
+def parallel_runner(here: Path, argv: Sequence[str] | None = None) -> int:
+    """Run ``parallel_runner.py``, which lies in ``here``: the user's own flags."""
+    return _guarded(list(sys.argv[1:] if argv is None else argv), lambda words: _parallel_runner(here, words))
+
+
+def build_parser() -> Parser:
+    """The parser of ``vidfleet``."""
+    parser = Parser(prog="vidfleet", description="Run a script, a program or a class over every video under a folder.")
+    parser.add_argument("--version", action="version", version=f"vidfleet {vidfleet.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser, required=True)
+    run = commands.add_parser(
+        "run", help="run a script, a program or a class over every video under a folder",
+        epilog=_RUN_USES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    run.add_argument("root", metavar="DIR", type=Path, help="the folder with the videos, at any depth")
+    add_options(run.add_argument_group("what to run"), WorkloadSettings)
+    _add_run_options(run)
+    speakers = commands.add_parser("speakers", help="find who speaks: shots, faces, tracks, active speaker scores")
+    speakers.add_argument("root", metavar="DIR", type=Path, help="the folder with the videos, at any depth")
+    _add_speaker_options(speakers)
+    _add_run_options(speakers)
+    status = commands.add_parser("status", help="say how the last run over a folder stands")
+    status.add_argument("root", metavar="DIR", type=Path, help="the folder that the run was given")
+    return parser
+
+
+def build_parallel_parser() -> Parser:
+    """The parser of ``parallel_runner.py``."""
+    parser = Parser(
+        prog="parallel_runner.py",
+        description="Run an inference script over every video under a folder, on every GPU.",
+        epilog="Arguments behind a bare -- go to the script.",
+    )
+    parser.add_argument("--video-root", required=True, metavar="DIR", type=Path, help="the folder with the videos")
+    add_options(parser.add_argument_group("what to run"), WorkloadSettings)
+    _add_run_options(parser)
+    return parser
+
+
+def _add_run_options(parser: Parser) -> None:
+    for title, settings in RUN_GROUPS:
+        add_options(parser.add_argument_group(title), settings)
+    showing = parser.add_argument_group("showing")
+    showing.add_argument("--dry-run", action="store_true", help="print what would run and why; change nothing")
+    showing.add_argument("--plain", action="store_true", help="plain lines instead of a moving display")
+
+
+def _add_speaker_options(parser: Parser) -> None:
+    from vidfleet.speakers.settings import SpeakersSettings
+
+    add_options(parser.add_argument_group("speakers"), SpeakersSettings)
+
+
+def _guarded(argv: list[str], command: Callable[[list[str]], int]) -> int:
+    """Turn our errors into text and an exit status."""
+    try:
+        return command(argv)
+    except VidfleetError as error:
+        from vidfleet.runner.text import printable
+
+        what, *more = str(error).splitlines() or [type(error).__name__]
+        sys.stderr.write("\n".join(["vidfleet: " + printable(what), *map(printable, more)]) + "\n")
+        return error.exit_status
+
+
+def _vidfleet(argv: list[str]) -> int:
+    ours, theirs = _split(argv)
+    options = build_parser().parse_args(alike(ours))
+    if options.command == "status":
+        from vidfleet.runner.report import print_status
+
+        return print_status(options.root, sys.stdout)
+    if options.command == "speakers":
+        if theirs:
+            raise UsageError("`vidfleet speakers` takes nothing behind --; its options stand before it")
+        return _run(options, _speakers_from(options))
+    return _run(options, _workload_from(options, theirs, command=tuple(theirs)))
+
+
+def _parallel_runner(here: Path, argv: list[str]) -> int:
+    ours, theirs = _split(argv)
+    options = build_parallel_parser().parse_args(alike(ours))
+    options.root = options.video_root
+    if not options.worker:
+        options.script = _find_script(here, options.script or Path("inference_folder.py"))
+    return _run(options, _workload_from(options, theirs))
+
+
+def _find_script(here: Path, script: Path) -> Path:
+    """A script beside ``parallel_runner.py``, or by its path."""
+    beside = here / script
+    return beside if beside.is_file() else script
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Our words, and those behind a bare ``--``."""
+    if "--" not in argv:
+        return argv, []
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+def _workload_from(options: argparse.Namespace, theirs: list[str], command: tuple[str, ...] = ()) -> Workload:
+    from vidfleet.workloads import BUILT_IN, Command, PythonClass, Script
+
+    chosen = read_options(WorkloadSettings, options)
+    common: dict[str, Any] = {"python": chosen.python, "expect": chosen.expect, "name": chosen.name}
+    if chosen.script and chosen.worker:
+        raise UsageError("--script and --worker exclude each other")
+    if chosen.worker:
+        return PythonClass(chosen.worker, tuple(theirs), **common)
+    if chosen.script and _is_built_in(chosen.script):
+        return PythonClass(BUILT_IN, tuple(alike(theirs)), **common)
+    if chosen.script:
+        return Script(chosen.script, tuple(theirs), **common)
+    if not command:
+        raise UsageError("nothing to run was named\n" + _RUN_USES.rstrip())
+    return Command(command, **common)
+
+
+def _is_built_in(script: Path) -> bool:
+    """Whether a script is our own: then it runs as the class that it calls, loaded once in each lane."""
+    try:
+        return b"from vidfleet.speakers" in script.read_bytes()[:4096]
+    except OSError:
+        return False
+
+
+def _speakers_from(options: argparse.Namespace) -> Workload:
+    from vidfleet.speakers.settings import SpeakersSettings
+    from vidfleet.workloads import BUILT_IN, PythonClass
+
+    return PythonClass(BUILT_IN, to_arguments(read_options(SpeakersSettings, options)))
+
+
+def _run(options: argparse.Namespace, workload: Workload) -> int:
+    from vidfleet.runner.execute import Stop
+    from vidfleet.runner.report import print_summary
+    from vidfleet.runner.run import execute, prepare
+    from vidfleet.runner.show_plan import print_plan
+
+    stop = Stop()
+    _heed_signals(stop)
+    try:
+        prepared = prepare(options.root, workload, settings=read_options(RunSettings, options))
+        if options.dry_run:
+            print_plan(prepared, sys.stdout)
+            return 0
+        summary = execute(prepared, show=sys.stderr, plain=options.plain or None, stop=stop)
+    except KeyboardInterrupt:
+        return 128 + (stop.signal or signal.SIGINT)
+    print_summary(summary, sys.stdout)
+    return summary.exit_status
+
+
+def _heed_signals(stop: Stop) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has SIGHUP ignored, and means it
+            signal.signal(number, lambda received, _: stop.ask(received))

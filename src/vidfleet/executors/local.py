@@ -1,0 +1,112 @@
+"""Lanes on this machine: one worker process each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+from typing import TYPE_CHECKING
+
+from vidfleet.errors import LaneError
+from vidfleet.executors.base import LaneEvent, Lost
+from vidfleet.worker.messages import Cancel, Failed, Finished
+from vidfleet.worker.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vidfleet.data import Lane
+    from vidfleet.worker.messages import Start
+
+_MAX_DEATHS_IDLE = 3
+
+
+class LocalExecutor:
+    """A selector over the workers' pipes; nothing is polled."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._workers: dict[int, WorkerProcess] = {}
+        self._attempts: dict[int, str] = {}
+        self._idle_deaths = 0
+        self._mark = ""
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._wake, False)
+        self._selector.register(self._woken, selectors.EVENT_READ, None)
+
+    def open(self, lanes: Sequence[Lane], mark: str) -> None:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        self._mark = mark
+        for lane in lanes:
+            self._start_worker(lane)
+
+    def _start_worker(self, lane: Lane) -> None:
+        worker = WorkerProcess(lane, self._mark)
+        self._workers[lane.index] = worker
+        self._selector.register(worker, selectors.EVENT_READ, worker)
+
+    def start(self, lane: Lane, start: Start) -> None:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        self._attempts[lane.index] = start.attempt
+        self._workers[lane.index].send(start)
+
+    def cancel(self, lane: Lane, grace_s: float) -> None:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        self._workers[lane.index].send(Cancel(grace_s))
+
+    def wait(self, timeout_s: float | None) -> list[LaneEvent]:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        events = []
+        for key, _ in self._selector.select(timeout_s):
+            if key.data is None:
+                self._drain()
+            else:
+                events += self._hear(key.data)
+        return events
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._woken, 512):
+                pass
+
+    def _hear(self, worker: WorkerProcess) -> list[LaneEvent]:
+        lane = worker.lane
+        messages = worker.receive()
+        if messages is None:
+            return [self._replace(worker)]
+        self._idle_deaths = 0
+        if any(isinstance(message, Finished | Failed) for message in messages):
+            self._attempts.pop(lane.index, None)
+        return [LaneEvent(lane, message) for message in messages]  # type: ignore[arg-type]  # a worker says no more
+
+    def _replace(self, worker: WorkerProcess) -> LaneEvent:
+        """Bury a dead worker, with all that it ran, and start another."""
+        self._selector.unregister(worker)
+        worker.end()
+        attempt = self._attempts.pop(worker.lane.index, "")
+        if not attempt:
+            self._idle_deaths += 1
+            if self._idle_deaths > _MAX_DEATHS_IDLE:
+                raise LaneError(
+                    f"the worker of lane {worker.lane.label} dies again and again before it does anything; "
+                    "what it says of it stands above"
+                )
+        self._start_worker(worker.lane)
+        return LaneEvent(worker.lane, Lost(attempt, "its worker process was killed or crashed"))
+
+    def wake(self) -> None:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake, b"w")
+
+    def close(self) -> None:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        for worker in self._workers.values():
+            worker.close_orders()
+        for worker in self._workers.values():
+            worker.end()
+        self._workers.clear()
+        self._selector.close()
+        os.close(self._woken)
+        os.close(self._wake)

@@ -1,0 +1,302 @@
+"""The heart of a run: takes tasks in order, gives them to lanes, and decides what follows each attempt.
+
+Order, retries, claims and publishing live here, once, whatever the executor. One thread, one loop: it waits for
+the executor, and what it hears makes an outcome, a retry, or nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
+from vidfleet.errors import ClaimedError, OccupiedError
+from vidfleet.executors.base import Lost
+from vidfleet.runner import stage as staging
+from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, VideoEnded
+from vidfleet.runner.failures import DONE, INTERRUPTED, Kind, recognise
+from vidfleet.runner.finish import finish, publish_whole_stage, remember_failure
+from vidfleet.runner.plan import judge
+from vidfleet.runner.queue import Case, Queue
+from vidfleet.worker.messages import Progress, Ready, Start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vidfleet.executors.base import Executor, LaneEvent
+    from vidfleet.runner.claims import Claims
+    from vidfleet.runner.events import Event
+    from vidfleet.runner.ledger import RunFolder
+    from vidfleet.settings import RunSettings
+    from vidfleet.workloads.base import Description, Workload
+
+_BETWEEN_TICKS_S = 1.0
+
+
+class Stop:
+    """Somebody's wish that the run ends; a signal handler may call :meth:`ask`."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self.times = 0
+        self._wake: Callable[[], None] | None = None
+
+    def ask(self, number: int) -> None:
+        """Ask once to end in order, twice to end at once. Before lanes are open it ends by KeyboardInterrupt."""
+        self.signal = self.signal or number
+        self.times += 1
+        if self._wake is None:
+            raise KeyboardInterrupt
+        self._wake()
+
+    def arm(self, wake: Callable[[], None]) -> None:
+        """From now on ``wake`` tells the run that it was asked."""
+        self._wake = wake
+
+
+@dataclass
+class _Running:
+    case: Case
+    lane: Lane
+    started_at: float
+
+
+class Execution:
+    """One run's queue, lanes and outcomes."""
+
+    def __init__(
+        self, tasks: tuple[Task, ...], lanes: tuple[Lane, ...], *, workload: Workload, description: Description,
+        executor: Executor, settings: RunSettings, claims: Claims, folder: RunFolder, tell: Callable[[Event], None],
+        tick: Callable[[float], None], stop: Stop, made_by: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        self._queue = Queue([Case(task) for task in tasks], len(lanes), settings.schedule)
+        self._idle = list(lanes)
+        self._lanes = lanes
+        self._running: dict[str, _Running] = {}
+        self._workload = workload
+        self._described = description
+        self._seen_files = _stamps(description)
+        self._executor = executor
+        self._settings = settings
+        self._claims = claims
+        self._folder = folder
+        self._tell = tell
+        self._tick = tick
+        self._stop = stop
+        self._stopped_times = 0
+        self._made_by = made_by
+        self._host = socket.gethostname()
+        self.outcomes: list[Outcome] = []
+        self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
+
+    def run(self) -> None:
+        """Work until every task has an outcome."""
+        next_tick = time.monotonic()
+        self._fill_lanes()
+        while self._running:
+            for event in self._executor.wait(max(next_tick - time.monotonic(), 0.0)):
+                self._hear(event)
+            self._heed_stop()
+            self._fill_lanes()
+            if time.monotonic() >= next_tick:
+                self._tick(time.time())
+                self._claims.beat()
+                next_tick = time.monotonic() + _BETWEEN_TICKS_S
+        for case in self._queue.rest():
+            self._settle(case, Outcome(case.task.video, "not_started", reason="the run ended before its turn"))
+
+    # ---- taking tasks
+
+    def _fill_lanes(self) -> None:
+        for lane in [] if self._stopped() else list(self._idle):
+            case = self._queue.take(lane)
+            while case is not None and not self._begin(case, lane):
+                case = self._queue.take(lane)
+
+    def _stopped(self) -> bool:
+        return bool(self.stopped_by or self._stop.times)
+
+    def _begin(self, case: Case, lane: Lane) -> bool:
+        """Claim, stage and start; False where the task was settled without an attempt."""
+        task = case.task
+        try:
+            self._claims.take(task.stage)
+            if self._is_settled(case):
+                self._claims.release(task.stage)
+                return False
+            staging.prepare(
+                task.stage,
+                task.video,
+                self._settings,
+                makes_output_folder=self._described.makes_output_folder,
+            )
+        except (ClaimedError, OccupiedError) as error:
+            kind = "claimed" if isinstance(error, ClaimedError) else "foreign"
+            self._settle(case, Outcome(task.video, "blocked", kind, str(error), probe=task.probe))
+            return False
+        except OSError as error:
+            self._claims.release(task.stage)
+            self._settle(case, Outcome(task.video, "failed", "error", f"its stage cannot be made: {error}"))
+            return False
+        self._start(case, lane)
+        return True
+
+    def _is_settled(self, case: Case) -> bool:
+        """Look once more, now that the video is ours: another runner, or a killed one, may have done it."""
+        task = case.task
+        self._describe_again()
+        staging.complete_publishing(task.stage)
+        verdict = judge(task.video, task.stage, self._described)
+        if verdict.kind:
+            self._settle(case, Outcome(task.video, "blocked", verdict.kind, verdict.reason, probe=task.probe))
+        elif not verdict.must_run or publish_whole_stage(task, self._described):
+            self._settle(case, Outcome(task.video, "up_to_date", probe=task.probe))
+        else:
+            return False
+        return True
+
+    def _describe_again(self) -> None:
+        """Hash the script again where one of its files has changed since."""
+        stamps = _stamps(self._described)
+        if stamps != self._seen_files:
+            self._described = self._workload.describe(self._described.root)
+            self._seen_files = _stamps(self._described)
+
+    def _start(self, case: Case, lane: Lane) -> None:
+        task, settings = case.task, self._settings
+        start = Start(
+            attempt=case.name,
+            launch=self._workload.launch(task, lane, self._described),
+            log=str(self._folder.log_path(task.video)),
+            timeout_s=time_limit_s(settings.timeout, task.probe.duration_s),
+            grace_s=settings.grace,
+        )
+        self._idle.remove(lane)
+        self._running[case.name] = _Running(case, lane, time.time())
+        self._tell(AttemptStarted(task, lane, len(case.attempts) + 1))
+        self._executor.start(lane, start)
+
+    # ---- hearing of them
+
+    def _hear(self, event: LaneEvent) -> None:
+        message = event.message
+        if isinstance(message, Ready):
+            return
+        if isinstance(message, Lost):
+            self._tell(LaneLost(event.lane, message.reason))
+        running = self._running.get(message.attempt)
+        if running is None:
+            return
+        if isinstance(message, Progress):
+            task = running.case.task
+            self._tell(AttemptProgress(task, running.lane, message.stage, message.share_done))
+        elif isinstance(message, Lost):
+            self._ended(running, Evidence(declared_kind="crash", message=message.reason))
+        else:
+            self._ended(running, message.evidence)
+
+    def _ended(self, running: _Running, evidence: Evidence) -> None:
+        case, task = running.case, running.case.task
+        name = case.name
+        attempt, kind = self._conclude(running, evidence)
+        case.attempts.append(attempt)
+        del self._running[name]
+        self._idle.append(running.lane)
+        self._idle.sort(key=lambda lane: lane.index)
+        if attempt.kind == INTERRUPTED:
+            self._empty_stage(task)
+            self._finish_case(case, attempt, "interrupted", "", attempt.reason)
+        elif kind is None:
+            self._finish_case(case, attempt, "done", "", "")
+        elif self._may_retry(case, kind):
+            self._claims.release(task.stage)
+            self._tell(AttemptEnded(task, attempt, will_retry=True))
+            self._queue.put_back(case, running.lane)
+        else:
+            if kind.stops_run:
+                self.stopped_by = "setup"
+            remember_failure(task, kind.name, attempt)
+            if not self._settings.keep_failed:
+                self._empty_stage(task)
+            self._finish_case(case, attempt, "failed", kind.name, attempt.reason)
+
+    def _conclude(self, running: _Running, evidence: Evidence) -> tuple[Attempt, Kind | None]:
+        """Name the kind of end; where it is a good one, write the record and publish."""
+        case = running.case
+        attempt = Attempt(
+            number=len(case.attempts) + 1, lane=running.lane, host=self._host, started_at=running.started_at,
+            ended_at=time.time(), kind=DONE, reason="", evidence=evidence,
+        )  # fmt: skip
+        if evidence.cancelled or (evidence.declared_kind == "crash" and self._stop.times):
+            return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted"), None
+        kind = recognise(evidence)
+        if kind is None:
+            problem = finish(case.task, self._described, (*case.attempts, attempt), self._claims, made_by=self._made_by)
+            if problem is None:
+                return attempt, None
+            evidence = replace(evidence, declared_kind=problem.kind, message=problem.reason)
+            kind = recognise(evidence)
+            assert kind is not None
+        return replace(attempt, kind=kind.name, reason=kind.say(evidence), evidence=evidence), kind
+
+    def _may_retry(self, case: Case, kind: Kind) -> bool:
+        if self._stopped():
+            return False
+        used = case.retries_used.get(kind.name, 0)
+        allowed = self._settings.retries if kind.retries is None else kind.retries
+        case.retries_used[kind.name] = used + 1
+        return used < allowed
+
+    def _empty_stage(self, task: Task) -> None:
+        try:
+            staging.empty(task.stage.folder)
+        except OSError:
+            return  # the next attempt says it, if there is one
+
+    def _finish_case(self, case: Case, attempt: Attempt, state: str, kind: str, reason: str) -> None:
+        task = case.task
+        self._claims.release(task.stage)
+        self._tell(AttemptEnded(task, attempt, will_retry=False))
+        log = self._folder.log_path(task.video).relative_to(self._folder.path)
+        outcome = Outcome(
+            task.video, state, kind, reason, tuple(case.attempts), task.probe, str(log)  # type: ignore[arg-type]
+        )  # fmt: skip
+        self._settle(case, outcome)
+
+    def _settle(self, case: Case, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self._tell(VideoEnded(case.task, outcome))
+
+    # ---- ending early
+
+    def _heed_stop(self) -> None:
+        """Once: no new work, and running attempts get their grace. Twice: none."""
+        if self._stop.times <= self._stopped_times:
+            return
+        self._stopped_times = self._stop.times
+        self.stopped_by = "interrupt"
+        grace_s = self._settings.grace if self._stop.times == 1 else 0.0
+        for running in self._running.values():
+            self._executor.cancel(running.lane, grace_s)
+
+
+def time_limit_s(timeout: str, duration_s: float) -> float | None:
+    """Seconds that ``--timeout`` allows; ``5x`` needs a length, and allows any time where there is none."""
+    if not timeout:
+        return None
+    if timeout.endswith("x"):
+        return float(timeout[:-1]) * duration_s if duration_s else None
+    return float(timeout)
+
+
+def _stamps(description: Description) -> list[tuple[int, int]]:
+    stamps = []
+    for path in description.files:
+        try:
+            status = path.stat()
+            stamps.append((status.st_mtime_ns, status.st_size))
+        except OSError:
+            stamps.append((0, 0))
+    return stamps

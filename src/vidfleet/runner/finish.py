@@ -1,0 +1,98 @@
+"""What follows a good attempt: check what was promised, write the record, publish."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vidfleet.errors import OccupiedError, RecordError
+from vidfleet.runner import record as records
+from vidfleet.runner import stage as staging
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vidfleet.data import Attempt, Task
+    from vidfleet.runner.claims import Claims
+    from vidfleet.runner.record import Record
+    from vidfleet.workloads.base import Description
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a good attempt does not count after all."""
+
+    kind: str
+    reason: str
+
+
+def finish(
+    task: Task,
+    description: Description,
+    attempts: tuple[Attempt, ...],
+    claims: Claims,
+    *,
+    made_by: Mapping[str, str],
+) -> Problem | None:
+    """Record and publish an attempt's output; a Problem where it cannot be."""
+    missing = records.missing_promises(task.stage.output, description.promise)
+    if missing:
+        return Problem("missing_output", f"it ended well, but left no {', '.join(missing[:4])}")
+    try:
+        old = records.read_record(task.stage.target)
+        beside = staging.gather(task.stage, old.beside if old else frozenset())
+        shown = tuple(staging.visible_name(task.stage, name) for name in beside)
+        records.write_record(task.stage.output, records.make_record(task, description, attempts, shown, made_by))
+        if not claims.still_ours(task.stage):
+            return Problem("error", "another runner took the video over meanwhile; this output is dropped")
+        staging.publish(task.stage, task.video, beside, is_ours=_is_ours(old, description))
+    except (OccupiedError, RecordError) as error:
+        return Problem("error", str(error))
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return Problem("error", "the disk is full" if full else f"its output cannot be published: {error}")
+    with contextlib.suppress(OSError):
+        task.stage.error.unlink(missing_ok=True)
+    return None
+
+
+def publish_whole_stage(task: Task, description: Description) -> bool:
+    """Publish what a killed runner had finished but not yet published; False where there is no such thing."""
+    try:
+        record = records.read_record(task.stage.output)
+        if record is None or records.difference(record, task.video, description, task.stage.output):
+            return False
+        old = records.read_record(task.stage.target)
+        ours = {name for name in record.beside if (task.stage.folder / _staged(task, name)).exists()}
+        beside = tuple(sorted(_staged(task, name) for name in ours))
+        staging.publish(task.stage, task.video, beside, is_ours=_is_ours(old, description))
+    except (OSError, OccupiedError, RecordError):
+        return False  # then it runs again
+    return True
+
+
+def _staged(task: Task, shown: str) -> str:
+    """What an entry that is shown beside the video is called in the stage."""
+    return task.stage.entry_stem + shown.removeprefix(task.stage.target.name)
+
+
+def _is_ours(old: Record | None, description: Description) -> bool:
+    return old is not None and old.maker == description.name
+
+
+def remember_failure(task: Task, kind: str, attempt: Attempt) -> None:
+    """Keep a video's last failure beside its stage, for ``--no-retry-failed`` and for people."""
+    plain = {
+        "schema": 1,
+        "kind": kind,
+        **records.plain_attempt(attempt),
+        "log_tail": attempt.evidence.log_tail,
+    }
+    aside = task.stage.error.with_name(f"{task.stage.error.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):  # it is only a memory
+        aside.write_text(json.dumps(plain, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
+        aside.replace(task.stage.error)

@@ -1,0 +1,175 @@
+"""The whole of a run, from a folder to a summary."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import vidfleet
+from vidfleet.data import Lane, Outcome, Summary
+from vidfleet.errors import UsageError
+from vidfleet.executors.base import make_executor
+from vidfleet.runner.claims import Claims
+from vidfleet.runner.discover import discover
+from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
+from vidfleet.runner.execute import Execution, Stop
+from vidfleet.runner.ledger import Ledger, RunFolder
+from vidfleet.runner.plan import Plan, judge, make_plan, stage_of
+from vidfleet.runner.progress import choose_display
+from vidfleet.runner.report import write_report
+from vidfleet.settings import RunSettings
+from vidfleet.worker.gpus import make_lanes
+from vidfleet.workloads.base import Description, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TextIO
+
+    from vidfleet.runner.progress import Display
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that could begin; nothing was touched for it."""
+
+    root: Path
+    workload: Workload
+    description: Description
+    settings: RunSettings
+    lanes: tuple[Lane, ...]
+    plan: Plan
+    notices: tuple[str, ...]
+
+
+def run(
+    root: str | os.PathLike[str],
+    workload: Workload,
+    *,
+    settings: RunSettings | None = None,
+    executor: str = "local",
+    show: TextIO | None = None,
+    plain: bool | None = None,
+    stop: Stop | None = None,
+) -> Summary:
+    """Run ``workload`` on every video below ``root`` that is not done yet.
+
+    ``show`` is a stream for the progress display (nothing: no display); ``stop`` lets another thread or a signal
+    handler end the run. Raises UsageError and SetupError before anything was touched.
+    """
+    return execute(prepare(root, workload, settings=settings), executor=executor, show=show, plain=plain, stop=stop)
+
+
+def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSettings | None = None) -> Prepared:
+    """Find the videos and plan the run; what ``--dry-run`` prints."""
+    settings = settings or RunSettings()
+    top = Path(os.path.abspath(root))  # noqa: PTH100 - keeps symbolic links, as outputs land beside them
+    videos = discover(top, settings)
+    description = workload.describe(top)
+    lanes = make_lanes(settings)
+    skip = frozenset[str]()
+    if not settings.retry_failed:
+        skip = frozenset(v.relative for v in videos if stage_of(v, top, settings).error.exists())
+    plan = make_plan(videos, description, settings, skip)
+    notices = (*lanes.notices, *description.notices)
+    return Prepared(top, workload, description, settings, lanes.lanes, plan, notices)
+
+
+def execute(
+    prepared: Prepared,
+    *,
+    executor: str = "local",
+    show: TextIO | None = None,
+    plain: bool | None = None,
+    stop: Stop | None = None,
+) -> Summary:
+    """Run what was planned."""
+    started_at, plan = time.time(), prepared.plan
+    if not plan.tasks and all(outcome.state == "up_to_date" for outcome in plan.settled):
+        return Summary(plan.settled, None, started_at, time.time(), notices=prepared.notices)
+    folder = _make_folder(prepared)
+    lanes = prepared.lanes[: max(len(plan.tasks), 1)] if prepared.settings.schedule != "round-robin" else prepared.lanes
+    stop = stop or Stop()
+    with Ledger(folder.ledger) as ledger, _displayed(show, plain, folder) as display:
+
+        def tell(event: Event) -> None:
+            ledger.write(event)
+            if display:
+                display.show(event)
+
+        for text in prepared.notices:
+            tell(Notice(text))
+        tell(RunStarted(str(prepared.root), prepared.description.name, lanes, plan.tasks, plan.settled))
+        tick = display.tick if display else _do_nothing
+        execution = _work(prepared, lanes, folder, executor, tell=tell, tick=tick, stop=stop)
+        ended_at = time.time()
+        tell(RunEnded(ended_at - started_at, execution.stopped_by))
+    outcomes = (*plan.settled, *_look_again(execution.outcomes, prepared))
+    summary = Summary(
+        outcomes, folder.path, started_at, ended_at, lanes, execution.stopped_by, stop.signal, prepared.notices
+    )
+    write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
+    return summary
+
+
+def _make_folder(prepared: Prepared) -> RunFolder:
+    base = prepared.settings.output or prepared.root
+    try:
+        return RunFolder.create(base.absolute())
+    except OSError as error:
+        raise UsageError(
+            f"{base} cannot be written ({error.strerror})\nMirror the outputs somewhere else with --output DIR."
+        ) from error
+
+
+@contextlib.contextmanager
+def _displayed(show: TextIO | None, plain: bool | None, folder: RunFolder) -> Iterator[Display | None]:
+    display = choose_display(show, plain=plain, run_folder=folder.path) if show else None
+    try:
+        yield display
+    finally:
+        if display:
+            display.close()
+
+
+def _work(
+    prepared: Prepared, lanes: tuple[Lane, ...], folder: RunFolder, executor_name: str, *,
+    tell: Callable[[Event], None], tick: Callable[[float], None], stop: Stop,
+) -> Execution:  # fmt: skip
+    """Open the lanes, work, and leave nothing running whatever happens."""
+    executor = make_executor(executor_name)
+    made_by = {"version": vidfleet.__version__, "run": folder.id, "command": shlex.join(sys.argv)}
+    execution = Execution(
+        prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
+        executor=executor, settings=prepared.settings, claims=Claims(), folder=folder, tell=tell, tick=tick,
+        stop=stop, made_by=made_by,
+    )  # fmt: skip
+    stop.arm(executor.wake)
+    try:
+        if prepared.plan.tasks:
+            executor.open(lanes, folder.id)
+            execution.run()
+    finally:
+        executor.close()
+    return execution
+
+
+def _look_again(outcomes: list[Outcome], prepared: Prepared) -> Iterator[Outcome]:
+    """A video that another runner had claimed may be done by now."""
+    for outcome in outcomes:
+        if outcome.kind == "claimed":
+            stage = stage_of(outcome.video, prepared.root, prepared.settings)
+            verdict = judge(outcome.video, stage, prepared.description)
+            if not verdict.must_run and not verdict.kind:
+                yield Outcome(outcome.video, "up_to_date", probe=outcome.probe)
+                continue
+        yield outcome
+
+
+def _do_nothing(_: float) -> None:
+    """Nobody watches."""

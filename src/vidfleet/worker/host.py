@@ -1,0 +1,130 @@
+# ruff: noqa: UP006
+"""Holds one class and calls it for one video after the other. Standard library only: any Python 3.8 runs it.
+
+Started by the worker as ``python host.py ORDERS ANSWERS REQUEST``, two file descriptors and a JSON object with
+``target``, ``arguments``, ``folder``; or as ``python host.py describe REQUEST``, which prints what the class
+says of itself (``describe``) as one line of JSON. Output of the class goes wherever standard output goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+from typing import Any, Callable, Dict, List  # noqa: UP035 - Python 3.8
+
+_BETWEEN_REPORTS_S = 0.25
+
+
+def load(target: str, folder: str) -> Any:  # noqa: ANN401 - whatever class it is
+    """Import ``module:Class``."""
+    module, _, name = target.partition(":")
+    if folder:
+        sys.path.insert(0, folder)
+    found = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def make(kind: Any, arguments: List[str]) -> Any:  # noqa: ANN401
+    """Build the object: by ``from_arguments`` where the class has it, else without arguments."""
+    if hasattr(kind, "from_arguments"):
+        return kind.from_arguments(arguments)
+    if arguments:
+        raise TypeError(f"{kind.__name__} takes no arguments: it has no classmethod from_arguments(arguments)")
+    return kind()
+
+
+def reporter(say: Callable[[Dict[str, Any]], None]) -> Callable[..., None]:
+    """Make the function that a class reports its progress with: often called, seldom said."""
+    last: List[Any] = [0.0, ""]
+
+    def report(stage: str, share_done: float = -1.0) -> None:
+        now = time.monotonic()
+        if stage != last[1] or now - last[0] >= _BETWEEN_REPORTS_S:
+            last[:] = [now, stage]
+            say({"type": "progress", "stage": str(stage), "share": float(share_done)})
+
+    return report
+
+
+def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
+    """Set the class up with the first order, then call ``process`` for each."""
+
+    def say(answer: Dict[str, Any]) -> None:
+        os.write(answers_fd, json.dumps(answer).encode("ascii") + b"\n")
+
+    worker = None
+    for line in os.fdopen(orders_fd, "rb"):
+        order = json.loads(line)
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        try:
+            if worker is None:
+                worker = _set_up(request)
+            say({"type": "ready"})
+            _call(worker, order, reporter(say))
+            answer: Dict[str, Any] = {"type": "returned"}
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the process boundary
+            traceback.print_exc()
+            answer = {"type": "raised", "kind": getattr(error, "failure_kind", None) or "error",
+                      "message": f"{type(error).__name__}: {error}"[:2000]}  # fmt: skip
+        _flush()
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        answer["cpu_s"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        answer["peak_memory_bytes"] = after.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        say(answer)
+
+
+def _set_up(request: Dict[str, Any]) -> Any:  # noqa: ANN401
+    worker = make(load(request["target"], request["folder"]), request["arguments"])
+    if hasattr(worker, "setup"):
+        worker.setup("cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu")
+    return worker
+
+
+def _call(worker: Any, order: Dict[str, str], report: Callable[..., None]) -> None:  # noqa: ANN401
+    takes = inspect.signature(worker.process).parameters
+    more = {"report": report} if "report" in takes else {}
+    worker.process(order["video"], order["out"], **more)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the class closed it: its own affair
+            stream.flush()
+
+
+def describe(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Print what the class says of itself, and where its source lies."""
+    try:
+        kind = load(request["target"], request["folder"])
+        said: Dict[str, Any] = kind.describe(request["arguments"]) if hasattr(kind, "describe") else {}
+        if not hasattr(kind, "describe"):
+            said["source"] = inspect.getsourcefile(kind)
+        if not hasattr(kind, "from_arguments") and request["arguments"]:
+            raise TypeError(f"{request['target']} takes no arguments: it has no classmethod from_arguments")
+    except BaseException as error:  # noqa: BLE001 - the process boundary
+        said = {
+            "raised": f"{type(error).__name__}: {error}",
+            "type": type(error).__name__,
+            "text": str(error),
+        }
+    return said
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "describe":
+        answer = os.dup(1)
+        os.dup2(2, 1)  # what the class prints on import must not spoil the answer
+        os.write(answer, json.dumps(describe(json.loads(sys.argv[2]))).encode("ascii") + b"\n")
+    else:
+        serve(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]))

@@ -1,0 +1,192 @@
+"""The process of one lane: takes attempts from the runner, starts each, and ends all that it started.
+
+Started by ``worker.process``. Two processes in truth: a *guard*, which does nothing but wait and
+clean up, and below it the *worker*. Whichever of runner, guard and worker is killed, one of the others is left
+to end what ran in the lane. The lane's device is in the environment before anything else happens here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vidfleet.data import Evidence
+from vidfleet.worker.attempts import Hosted, OneShot, Running
+from vidfleet.worker.family import adopt_orphans, die_with_parent, end_descendants
+from vidfleet.worker.messages import (
+    Cancel,
+    Failed,
+    Finished,
+    LineBuffer,
+    Message,
+    Progress,
+    Ready,
+    Start,
+    decode,
+    encode,
+)
+from vidfleet.workloads.base import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 1 << 16
+
+
+class Worker:
+    """One lane's loop: a selector over the control pipe, the attempt's pipes, and the death of children."""
+
+    def __init__(self, control_fd: int, report_fd: int) -> None:
+        self._control_fd = control_fd
+        self._report_fd = report_fd
+        self._control = LineBuffer()
+        self._selector = selectors.DefaultSelector()
+        self._running: Running | None = None
+        self._hosted: Hosted | None = None
+        self._open = True
+
+    def serve(self) -> None:
+        """Work until the control pipe closes; then end everything below."""
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(woken, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._leave)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._watch(self._control_fd, self._read_control)
+        self._watch(woken, lambda: _drain(woken))
+        self._send(Ready(os.getpid(), socket.gethostname()))
+        while self._open:
+            for key, _ in self._selector.select(self._patience_s()):
+                key.data()
+            self._look_after()
+        end_descendants()
+
+    def _leave(self, *_: object) -> None:
+        self._open = False
+
+    def _watch(self, fd: int, callback: Callable[[], None]) -> None:
+        self._selector.register(fd, selectors.EVENT_READ, callback)
+
+    def _patience_s(self) -> float | None:
+        deadline = self._running.next_deadline() if self._running else None
+        return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+    def _read_control(self) -> None:
+        data = os.read(self._control_fd, _CHUNK)
+        if not data:
+            self._open = False
+        for line in self._control.feed(data):
+            message = decode(line)
+            if isinstance(message, Start):
+                self._start(message)
+            elif isinstance(message, Cancel) and self._running:
+                self._running.cancel(message.grace_s)
+
+    def _start(self, start: Start) -> None:
+        try:
+            if isinstance(start.launch, Program):
+                self._running = OneShot(start, start.launch)
+            else:
+                if self._hosted is None or not self._hosted.fits(start.launch):
+                    self._drop_host()
+                    self._hosted = Hosted(start.launch)
+                self._hosted.begin(start, start.launch)
+                self._running = self._hosted
+        except OSError as error:  # no such program, no memory for a process
+            self._running = None
+            self._send(Failed(start.attempt, Evidence(message=f"cannot be started: {error}")))
+            return
+        for fd in self._running.pipes():
+            if fd not in self._selector.get_map():
+                self._watch(fd, partial(self._read_attempt, fd))
+
+    def _read_attempt(self, fd: int) -> None:
+        owner = self._running or self._hosted
+        if owner is None or not owner.read(fd):
+            self._selector.unregister(fd)
+
+    def _look_after(self) -> None:
+        """Pass on what the attempt says, and notice its end."""
+        running = self._running
+        if running is None:
+            if self._hosted and self._hosted.has_exited():
+                self._drop_host()
+            return
+        running.keep_time()
+        for stage, share in running.take_progress():
+            self._send(Progress(running.attempt, stage, share))
+        evidence = running.ended()
+        if evidence is None:
+            return
+        self._running = None
+        if not running.stays:
+            self._forget(running)
+        good = evidence.exit_status == 0 and not evidence.timed_out and not evidence.cancelled
+        self._send((Finished if good else Failed)(running.attempt, evidence))
+
+    def _drop_host(self) -> None:
+        if self._hosted:
+            self._hosted.kill()
+            self._forget(self._hosted)
+
+    def _forget(self, running: Running) -> None:
+        for fd in running.pipes():
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(fd)
+        running.close()
+        if running is self._hosted:
+            self._hosted = None
+
+    def _send(self, message: Message) -> None:
+        try:
+            os.write(self._report_fd, encode(message))
+        except BrokenPipeError:
+            self._open = False  # the runner is gone
+
+
+def _drain(fd: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while os.read(fd, _CHUNK):
+            pass
+
+
+def main() -> None:
+    """Become a lane: a guard above, the worker below."""
+    adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the runner decides; a terminal's signals are not for us
+    worker = os.fork()
+    if worker == 0:
+        die_with_parent(signal.SIGTERM)
+        adopt_orphans()
+        control, report = os.dup(0), os.dup(1)
+        os.set_inheritable(control, False)
+        os.set_inheritable(report, False)
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(2, 1)
+        Worker(control, report).serve()
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _guard(worker)
+
+
+def _guard(worker: int) -> None:
+    """Wait for the worker to go, however it goes, and end what it left."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)  # the runner must see the end of the worker's pipe, not ours
+    while True:
+        pid, status = os.wait()
+        if pid == worker:
+            break
+    end_descendants()
+    sys.exit(0 if status == 0 else 1)

@@ -1,0 +1,124 @@
+"""What a runner and a lane's worker say to each other: one JSON object a line, nothing pickled.
+
+::
+
+    runner → worker    start, cancel        (closing the pipe ends the worker and all that it started)
+    worker → runner    ready, progress, finished, failed
+
+Names that are not UTF-8 travel as escaped surrogates, which JSON keeps.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from vidfleet.data import Evidence
+from vidfleet.workloads.base import Call, Launch, Program
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin an attempt."""
+
+    attempt: str
+    """A name that comes back with everything about this attempt."""
+    launch: Launch
+    log: str
+    """The file that its output is appended to."""
+    timeout_s: float | None
+    grace_s: float
+    """Between SIGTERM and SIGKILL when the time limit is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End the running attempt: SIGTERM, then SIGKILL after ``grace_s``."""
+
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker is bound to its device and waits."""
+
+    pid: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the attempt is."""
+
+    attempt: str
+    stage: str
+    share_done: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The attempt exited with status 0 and nothing of it is left."""
+
+    attempt: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt ended in any other way and nothing of it is left."""
+
+    attempt: str
+    evidence: Evidence
+
+
+Message = Start | Cancel | Ready | Progress | Finished | Failed
+
+_TYPES: dict[str, type[Message]] = {
+    "start": Start,
+    "cancel": Cancel,
+    "ready": Ready,
+    "progress": Progress,
+    "finished": Finished,
+    "failed": Failed,
+}
+
+
+def encode(message: Message) -> bytes:
+    """One line of JSON, with its newline."""
+    plain = {"type": type(message).__name__.lower(), **asdict(message)}
+    return json.dumps(plain, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """Read one line back; raises ValueError for anything that is no message."""
+    try:
+        plain = json.loads(line)
+        kind = _TYPES[plain.pop("type")]
+        if "launch" in plain:
+            plain["launch"] = _launch(plain["launch"])
+        if "evidence" in plain:
+            plain["evidence"] = Evidence(**plain["evidence"])
+        return kind(**plain)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a message of the worker protocol: {line[:200]!r}") from error
+
+
+def _launch(plain: dict[str, object]) -> Launch:
+    listed = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    if "argv" not in listed:
+        return Call(**listed)  # type: ignore[arg-type]  # from our own encode; TypeError where it is not
+    environment = listed.get("environment", ())
+    listed["environment"] = tuple((name, value) for name, value in environment)  # type: ignore[attr-defined]
+    return Program(**listed)  # type: ignore[arg-type]
+
+
+class LineBuffer:
+    """Cuts a stream of bytes into lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Complete lines so far, without their newlines."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [line for line in lines if line.strip()]

@@ -1,0 +1,132 @@
+"""What runs on a video, seen from the runner: one interface, met by scripts, commands and classes.
+
+The runner never looks into a workload. It asks what it is, what it depends on and promises (``describe``), and
+what to start for one task (``launch``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from vidfleet.data import Lane, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Start a program, once for each video."""
+
+    argv: tuple[str, ...]
+    folder: str
+    """Its working directory."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables set on top of the lane's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call ``process`` of a class that stays loaded in the lane."""
+
+    python: str
+    """The interpreter that holds the class."""
+    target: str
+    """``module:Class``."""
+    arguments: tuple[str, ...]
+    """For the class's ``from_arguments``."""
+    video: str
+    out: str
+    folder: str = ""
+    """Put in front of ``sys.path``, so that a module beside the user is found."""
+
+
+Launch = Program | Call
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a finished attempt must have left in its output folder."""
+
+    files: tuple[str, ...] = ()
+    """Paths below the output folder, of files that are there and not empty."""
+    counted: tuple[str, ...] = ()
+    """Folders below it of which only the number of files is recorded, not each name and size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a workload may declare about itself."""
+
+    resumable: bool = False
+    """Its stage survives a failure, and the next attempt continues in it."""
+    carry: tuple[str, ...] = ()
+    """Files taken over from the folder that a new output replaces."""
+    inputs: tuple[str, ...] = ()
+    """Endings of files beside the video that are part of its identity: ``.srt``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """All that the runner wants to know of a workload, before the first video."""
+
+    root: Path
+    name: str
+    """Whose outputs these are: a folder made by another name is somebody else's."""
+    kind: str
+    """``script``, ``command``, ``class`` or ``built-in``."""
+    parts: Mapping[str, Any]
+    """What the results depend on: name of the part → a plain JSON value, such as a hash."""
+    files: tuple[Path, ...] = ()
+    """Files that ``parts`` were made of; when one changes, the workload is described anew."""
+    arguments: tuple[str, ...] = ()
+    """The workload's own arguments, as they are passed on."""
+    promise: Promise = Promise()
+    traits: Traits = Traits()
+    makes_output_folder: bool = True
+    """Whether the workload makes its output folder; else the runner does, before the attempt."""
+    method: Mapping[str, Any] = field(default_factory=dict)
+    """For the record: per stage the model's name and SHA-256."""
+    notices: tuple[str, ...] = ()
+    """Sentences for the user."""
+
+    @property
+    def fingerprint(self) -> str:
+        """One hash over all parts."""
+        text = json.dumps(dict(self.parts), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+class Workload(Protocol):
+    """One way to treat a video."""
+
+    def describe(self, root: Path) -> Description:
+        """Say what this is and what it depends on; raises SetupError where it can run on no video."""
+        ...
+
+    def launch(self, task: Task, lane: Lane, description: Description) -> Launch:
+        """Say what to start for ``task``, whose stage is ready."""
+        ...
+
+
+def hash_arguments(arguments: tuple[str, ...], root: Path) -> tuple[dict[str, str], tuple[Path, ...]]:
+    """Hash each argument that names an existing file outside the root: a configuration, a weight."""
+    files = {word: Path(word).resolve() for word in arguments if _is_file(word)}
+    outside = {word: path for word, path in files.items() if not path.is_relative_to(root)}
+    return {word: hash_file(path) for word, path in outside.items()}, tuple(outside.values())
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
+        return False
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

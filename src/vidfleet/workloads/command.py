@@ -1,0 +1,80 @@
+"""The template contract: any program, told by placeholders where things are. No shell is involved."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidfleet.errors import SetupError, UsageError
+from vidfleet.workloads.base import Description, Program, Promise, hash_arguments
+from vidfleet.workloads.script import python_first
+
+if TYPE_CHECKING:
+    from vidfleet.data import Lane, Task
+
+PLACEHOLDERS = ("video", "out", "stage", "stem", "name", "dir", "root", "device")
+_VIDEO_PLACEHOLDERS = ("{video}", "{stage}", "{stem}", "{name}")
+_INTERPRETER = re.compile(r"(python|pypy|perl|ruby|node|julia|bash|sh|zsh|Rscript)[0-9.]*$")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program and its arguments, in which ``{video}``, ``{out}`` and others are replaced, word by word."""
+
+    argv: tuple[str, ...]
+    python: str = ""
+    """An interpreter whose folder is put first on PATH."""
+    expect: tuple[str, ...] = ()
+    name: str = ""
+    """Whose outputs these are; the program's name where empty."""
+
+    def describe(self, root: Path) -> Description:
+        """See :class:`~vidfleet.workloads.base.Workload`."""
+        if not any(mark in word for word in self.argv for mark in _VIDEO_PLACEHOLDERS):
+            raise UsageError(
+                "the command does not say where the video goes: "
+                f"use one of {', '.join(_VIDEO_PLACEHOLDERS)}, as in  -- prog --in {{video}} --out {{out}}"
+            )
+        if not shutil.which(self.argv[0], path=dict(python_first(self.python))["PATH"]):
+            raise SetupError(f"there is no program {self.argv[0]!r} on the PATH\nGive its whole path, or install it.")
+        named, files = hash_arguments(self.argv, root)
+        return Description(
+            root=root,
+            name=self.name or _name(self.argv),
+            kind="command",
+            parts={"arguments": list(self.argv), "files": named},
+            files=files,
+            arguments=self.argv[1:],
+            promise=Promise(files=self.expect, counted=("pyframes", "pycrop")),
+            makes_output_folder=not any("{out}" in word for word in self.argv),
+        )
+
+    def launch(self, task: Task, lane: Lane, description: Description) -> Program:
+        """See :class:`~vidfleet.workloads.base.Workload`."""
+        stage = task.stage
+        values = {
+            "video": stage.entry,
+            "out": stage.seen_as / stage.entry_stem,
+            "stage": stage.seen_as,
+            "stem": stage.entry_stem,
+            "name": stage.entry_name,
+            "dir": task.video.path.parent,
+            "root": description.root,
+            "device": "cuda:0" if lane.device.kind == "gpu" else "cpu",
+        }
+        pattern = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
+        argv = tuple(pattern.sub(lambda found: str(values[found[1]]), word) for word in self.argv)
+        return Program(argv, str(Path.cwd()), python_first(self.python) if self.python else ())
+
+
+def _name(argv: tuple[str, ...]) -> str:
+    """The program's name; behind an interpreter, its script's or module's: two scripts are two workloads."""
+    program = os.path.basename(argv[0])  # noqa: PTH119 - a string, not a path
+    if not _INTERPRETER.match(program):
+        return program
+    words = [word for index, word in enumerate(argv[1:]) if not word.startswith("-") or argv[index] == "-m"]
+    return f"{program} {os.path.basename(words[0])}" if words else program  # noqa: PTH119

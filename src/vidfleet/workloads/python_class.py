@@ -1,0 +1,94 @@
+"""The class contract: ``setup(device)`` once in a lane, ``process(video, out)`` for each video."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidfleet.errors import SetupError, UsageError
+from vidfleet.workloads.base import Call, Description, Promise, Traits, hash_arguments, hash_file
+from vidfleet.workloads.script import interpreter
+
+if TYPE_CHECKING:
+    from vidfleet.data import Lane, Task
+
+BUILT_IN = "vidfleet.speakers.pipeline:Speakers"
+_HOST = Path(__file__).parents[1] / "worker" / "host.py"
+_DESCRIBE_LIMIT_S = 1800.0
+
+
+@dataclass(frozen=True)
+class PythonClass:
+    """A class with ``process(video, out)``; what else it may have is in docs/classes.md."""
+
+    target: str
+    """``module:Class``, importable from the working directory or installed."""
+    arguments: tuple[str, ...] = ()
+    """For the class's ``from_arguments(arguments)``."""
+    python: str = ""
+    expect: tuple[str, ...] = ()
+    name: str = ""
+
+    def describe(self, root: Path) -> Description:
+        """See :class:`~vidfleet.workloads.base.Workload`. Asks the class itself, in a process of its own."""
+        if not all(self.target.partition(":")):
+            raise UsageError(f"{self.target!r} is no class: write module:Class")
+        said = self._ask()
+        arguments = tuple(str(word) for word in said.get("arguments", self.arguments))
+        parts: dict[str, Any] = {"class": self.target, **said.get("fingerprint", {})}
+        files: tuple[Path, ...] = ()
+        if "fingerprint" not in said:
+            named, files = hash_arguments(arguments, root)
+            parts |= {"arguments": list(arguments), "files": named}
+        if said.get("source"):
+            source = Path(said["source"])
+            parts["source"] = hash_file(source)
+            files = (source, *files)
+        return Description(
+            root=root,
+            name=self.name or said.get("name", self.target),
+            kind="built-in" if self.target == BUILT_IN else "class",
+            parts=parts,
+            files=files,
+            arguments=arguments,
+            promise=Promise((*said.get("expected", ()), *self.expect), tuple(said.get("counted", ()))),
+            traits=Traits(said.get("resumable", False), tuple(said.get("carry", ())), tuple(said.get("inputs", ()))),
+            makes_output_folder=False,
+            method=said.get("method", {}),
+            notices=tuple(said.get("notices", ())),
+        )
+
+    def launch(self, task: Task, lane: Lane, description: Description) -> Call:  # noqa: ARG002
+        """See :class:`~vidfleet.workloads.base.Workload`."""
+        return Call(
+            python=interpreter(self.python),
+            target=self.target,
+            arguments=description.arguments,
+            video=str(task.stage.entry),
+            out=str(task.stage.seen_as / task.stage.entry_stem),
+            folder=str(Path.cwd()),
+        )
+
+    def _ask(self) -> dict[str, Any]:
+        """What the class says of itself; its own words where it cannot be imported."""
+        request = {"target": self.target, "arguments": self.arguments, "folder": str(Path.cwd())}
+        argv = (interpreter(self.python), str(_HOST), "describe", json.dumps(request))
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+        try:
+            answer = subprocess.run(
+                argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True,
+                timeout=_DESCRIBE_LIMIT_S,
+            )  # fmt: skip
+            said: dict[str, Any] = json.loads(answer.stdout)
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            raise SetupError(f"{self.target} cannot be asked what it is: {error}") from error
+        if said.get("type") == "UsageError":
+            raise UsageError(said["text"])
+        if "raised" in said:
+            own = said["type"].endswith(("SetupError", "WeightsError"))
+            raise SetupError(said["text"] if own else f"{self.target} cannot be used: {said['raised']}")
+        return said
