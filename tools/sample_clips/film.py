@@ -147,9 +147,7 @@ class Studio:
         right_px, down_px, angle_deg = sway
         turn = cv2.getRotationMatrix2D((FACE[0] * SCALE, FACE[1] * SCALE), angle_deg, zoom / SCALE)
         turn[:, 2] += (width / 2 + right_px - FACE[0] * SCALE, HEIGHT * 0.45 + down_px - FACE[1] * SCALE)
-        panel = cv2.warpAffine(
-            self._portraits[name].at(opening), turn, (width, HEIGHT), borderMode=cv2.BORDER_REFLECT
-        )
+        panel = cv2.warpAffine(self._portraits[name].at(opening), turn, (width, HEIGHT), borderMode=cv2.BORDER_REFLECT)
         lit: NDArray[np.uint8] = cv2.add(panel, np.array([*self._cast[name].wall, 0], np.float64))
         return lit
 

@@ -74,9 +74,7 @@ def _dress(photograph: NDArray[np.uint8], look: Look) -> NDArray[np.uint8]:
     """Hair, skin and suit as ``look`` wants them."""
     hsv = cv2.cvtColor(photograph, cv2.COLOR_BGR2HSV).astype(np.float32)
     hue, saturation, value = hsv[..., 0], hsv[..., 1], hsv[..., 2]
-    hair = (
-        _oval((227, 80), (80, 72)) * (1 - _oval((223, 137), (46, 62))) * np.clip((saturation - 42) / 25, 0, 1)
-    )
+    hair = _oval((227, 80), (80, 72)) * (1 - _oval((223, 137), (46, 62))) * np.clip((saturation - 42) / 25, 0, 1)
     skin = _oval((222, 130), (50, 68)) * (1 - hair)
     suit = (np.arange(ROWS)[:, None] > 150) * (1 - skin) * np.clip((saturation - 110) / 40, 0, 1)
     hsv[..., 2] = value * (1 + hair * (look.hair - 1)) * (1 + skin * (look.skin - 1))
