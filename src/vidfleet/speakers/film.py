@@ -1,0 +1,280 @@
+"""The one pass over a film's pictures: shots, faces, tracks, crops and scores come out of it together.
+
+::
+
+    GridFrame ──▶ shots ──▶ (is it settled where shots start?) ──▶ tracks ──▶ crops ──▶ scores
+        └───────▶ faces ──▶ waiting ─────────────────────────────────┘          └─▶ pycrop
+
+Only pictures that an open track still needs are kept: at most 17, or 42 in the second after a burst of cuts.
+Tracks are written in order of appearance, each as soon as all earlier ones have ended.
+"""
+
+from __future__ import annotations
+
+import shutil
+from array import array
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from vidfleet.speakers.crops import CROP_SIDE, CropRules, TrackCrops, face_of
+from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE
+from vidfleet.speakers.layout import crop_name
+from vidfleet.speakers.media import AviWriter, Sound, write_jpeg, write_wav
+from vidfleet.speakers.render import DrawnTrack
+from vidfleet.speakers.shots import ContentShots, shots_between
+from vidfleet.speakers.speech import Span
+from vidfleet.speakers.tables import PickledList, TrackTable, faces_item, track_item, write_shots
+from vidfleet.speakers.tracks import Tracker, TrackRules
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from vidfleet.speakers.active_speaker import TrackScorer
+    from vidfleet.speakers.data import Face, GridFrame, Scores
+    from vidfleet.speakers.layout import Layout
+    from vidfleet.speakers.media import MediaInfo
+    from vidfleet.speakers.settings import SpeakersSettings
+    from vidfleet.speakers.stages import Stages
+    from vidfleet.speakers.tables import StageClock
+    from vidfleet.speakers.tracks import GrowingTrack
+
+CUTS_LOOKED_AT = 64
+"""Cuts among which a settled frame may still be; they lie at least a minimum shot apart."""
+SAMPLES_PER_FRAME = SAMPLE_RATE // GRID_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What is known of the sound before the first picture."""
+
+    sound: Sound | None
+    speech: tuple[Span, ...]
+
+    def samples(self, start: int, end: int) -> NDArray[np.int16]:
+        """The sound of grid frames [start, end); silence where there is none."""
+        if self.sound is None:
+            return np.zeros((end - start) * SAMPLES_PER_FRAME, dtype=np.int16)
+        return self.sound.read(start * SAMPLES_PER_FRAME, end * SAMPLES_PER_FRAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the pass leaves for those that come after it; everything else is in files."""
+
+    frames: int
+    shots: int
+    tracks: tuple[DrawnTrack, ...]
+
+
+class _TrackRun:
+    """One track on its way through crops and scores."""
+
+    def __init__(self, crops: TrackCrops, scorer: TrackScorer) -> None:
+        self.crops = crops
+        self.scorer: TrackScorer | None = scorer
+        self.scores: Scores | None = None
+        """Of a track that has ended and is kept."""
+        self.files = ExitStack()
+        self.writer: AviWriter | None = None
+
+    @property
+    def track(self) -> GrowingTrack:
+        """The track itself."""
+        return self.crops.track
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more is to be done but to write it down, or to drop it."""
+        return self.scorer is None
+
+    def end(self) -> None:
+        """Let go of all that is only needed while it grows."""
+        self.files.close()
+        self.writer = self.scorer = None
+
+
+class FilmPass:
+    """Takes the grid frames of one film in order, and writes what they show.
+
+    A context manager; :meth:`finish` ends the film.
+    """
+
+    def __init__(
+        self,
+        settings: SpeakersSettings,
+        layout: Layout,
+        *,
+        info: MediaInfo,
+        hearing: Hearing,
+        stages: Stages,
+        clock: StageClock,
+    ) -> None:
+        self._settings, self._layout, self._info, self._hearing = settings, layout, info, hearing
+        self._stages, self._clock = stages, clock
+        self._track_rules = TrackRules(
+            missed=settings.num_failed_det, detections=settings.min_track, side=settings.min_face_size
+        )
+        self._crop_rules = CropRules(pixel_aspect=info.pixel_aspect, scale=settings.crop_scale)
+        self._shots = ContentShots(minimum_s=settings.scene_min_sec)
+        self._tracker = Tracker(self._track_rules)
+        self._cuts: list[int] = []
+        self._source_times_s = array("d")
+        self._faces: tuple[Face, ...] = ()
+        self._waiting: deque[tuple[GridFrame, tuple[Face, ...]]] = deque()
+        self._pictures: deque[GridFrame] = deque()
+        self._growing: list[_TrackRun] = []
+        self._unwritten: deque[_TrackRun] = deque()
+        self._written: list[DrawnTrack] = []
+        self._files = ExitStack()
+
+    def __enter__(self) -> Self:
+        work = self._layout.work
+        self._faces_file = self._files.enter_context(PickledList(work("faces.pckl")))
+        self._tracks_file = self._files.enter_context(PickledList(work("tracks.pckl")))
+        self._scores_file = self._files.enter_context(PickledList(work("scores.pckl")))
+        methods = (self._stages.detector.method.name, self._stages.active_speaker.method.name)
+        table = TrackTable(work("tracks.csv"), face_method=methods[0], score_method=methods[1])
+        self._table = self._files.enter_context(table)
+        self._grid_video: AviWriter | None = None
+        if self._settings.grid_video:
+            size = (self._info.width, self._info.height)
+            writer = AviWriter(self._layout.grid_video, width=size[0], height=size[1], sound=self._hearing.sound)
+            self._grid_video = self._files.enter_context(writer)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for run in self._growing:
+            run.end()
+        self._files.__exit__(kind, error, trace)
+
+    def take(self, frame: GridFrame) -> None:
+        """See the next grid frame."""
+        self._source_times_s.append(frame.source_time_s)
+        with self._clock.of("shots"):
+            self._cuts.extend(self._shots.push(frame))
+        with self._clock.of("faces"):
+            self._faces = self._faces_of(frame)
+            self._faces_file.append(faces_item(self._faces))
+        with self._clock.of("frames"):
+            self._keep_picture(frame)
+        self._waiting.append((frame, self._faces))
+        while self._waiting and self._waiting[0][0].index < self._shots.settled:
+            self._follow(*self._waiting.popleft())
+
+    def finish(self) -> Seen:
+        """End the film: all that waits is done, and all files are written."""
+        while self._waiting:
+            self._follow(*self._waiting.popleft())
+        self._tracker.close()
+        self._advance()
+        frames = len(self._source_times_s)
+        shots = shots_between(self._cuts, frames)
+        write_shots(shots, pickled=self._layout.work("scene.pckl"), table=self._layout.work("shots.csv"))
+        return Seen(frames=frames, shots=len(shots), tracks=tuple(self._written))
+
+    def _faces_of(self, frame: GridFrame) -> tuple[Face, ...]:
+        if frame.is_repeat:
+            return tuple(replace(face, frame=frame.index) for face in self._faces)
+        return self._stages.detector.find(frame, pixel_aspect=self._info.pixel_aspect)
+
+    def _keep_picture(self, frame: GridFrame) -> None:
+        """Write the picture as the options ask for it; one per shot is written once the shot is known."""
+        if self._settings.frames == "all":
+            target = self._layout.frame(frame.index)
+            if frame.is_repeat and frame.index:
+                shutil.copyfile(self._layout.frame(frame.index - 1), target)
+            else:
+                write_jpeg(target, frame.bgr)
+        if self._grid_video is not None:
+            self._grid_video.write(frame.bgr)
+
+    def _follow(self, frame: GridFrame, faces: tuple[Face, ...]) -> None:
+        """Continue the tracks with a frame of which it is settled whether a shot starts there."""
+        starts_shot = frame.index == 0 or frame.index in self._cuts[-CUTS_LOOKED_AT:]
+        if starts_shot and self._settings.frames == "shot":
+            write_jpeg(self._layout.frame(frame.index), frame.bgr)
+        self._pictures.append(frame)
+        with self._clock.of("tracks"):
+            begun = self._tracker.push(frame.index, faces, starts_shot=starts_shot)
+        runs = [self._begin(track) for track in begun]
+        self._growing += runs
+        self._unwritten.extend(runs)
+        self._advance()
+
+    def _begin(self, track: GrowingTrack) -> _TrackRun:
+        scorer = self._stages.active_speaker.track(track.start, self._hearing.sound, self._hearing.speech)
+        return _TrackRun(TrackCrops(track, self._crop_rules), scorer)
+
+    def _advance(self) -> None:
+        """Bring all open tracks as far as they can go, write the ended ones, forget what none needs."""
+        for run in self._growing:
+            if run.track.closed and not run.track.qualifies(self._track_rules):
+                self._drop(run)
+            else:
+                self._crop(run)
+                if run.track.closed:
+                    self._score(run)
+        self._growing = [run for run in self._growing if not run.ended]
+        while self._unwritten and self._unwritten[0].ended:
+            self._write(self._unwritten.popleft())
+        needed = min((run.crops.next_frame for run in self._growing), default=len(self._source_times_s))
+        while self._pictures and self._pictures[0].index < needed:
+            self._pictures.popleft()
+
+    def _picture(self, index: int) -> GridFrame:
+        return self._pictures[index - self._pictures[0].index]
+
+    def _crop(self, run: _TrackRun) -> None:
+        assert run.scorer is not None
+        for crop in self._clock.timed("crops", run.crops.ready(self._picture)):
+            if self._settings.crops:
+                with self._clock.of("crop_files"):
+                    self._crop_file(run).write(crop)
+            with self._clock.of("scores"):
+                run.scorer.push(face_of(crop))
+
+    def _crop_file(self, run: _TrackRun) -> AviWriter:
+        if run.writer is None:
+            writer = AviWriter(
+                self._layout.growing_crop(run.track.number),
+                width=CROP_SIDE,
+                height=CROP_SIDE,
+                sound=self._hearing.sound,
+                sound_start=run.track.start * SAMPLES_PER_FRAME,
+            )
+            run.writer = run.files.enter_context(writer)
+        return run.writer
+
+    def _score(self, run: _TrackRun) -> None:
+        assert run.scorer is not None
+        with self._clock.of("scores"):
+            run.scores = run.scorer.finish()
+        run.end()
+
+    def _drop(self, run: _TrackRun) -> None:
+        run.end()
+        self._layout.growing_crop(run.track.number).unlink(missing_ok=True)
+
+    def _write(self, run: _TrackRun) -> None:
+        """Give an ended track its index, and write it down; one that is not kept gets none."""
+        if run.scores is None:
+            return
+        index = len(self._written)
+        track = run.crops.finished(crop_name(index))
+        with self._clock.of("files"):
+            self._tracks_file.append(track_item(track))
+            self._scores_file.append(run.scores.values)
+            self._table.add(index, track, run.scores, self._source_times_s[track.start : track.end])
+            self._written.append(DrawnTrack.of(index, track, run.scores))
+        if self._settings.crops:
+            with self._clock.of("crop_files"):
+                self._layout.growing_crop(run.track.number).rename(self._layout.crop_picture(index))
+                write_wav(self._layout.crop_sound(index), self._hearing.samples(track.start, track.end))

@@ -1,0 +1,168 @@
+"""What a person may set about the speakers pipeline. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vidfleet.errors import UsageError
+from vidfleet.options import option, parse_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "vidfleet speakers"
+
+
+def parse_share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    return _number(text, low=0.0, high=1.0)
+
+
+def parse_positive(text: str) -> float:
+    """Read a number of at least 0."""
+    return _number(text, low=0.0, high=1e9)
+
+
+def parse_whole(text: str) -> int:
+    """Read a whole number of at least 0."""
+    if not text.isdecimal():
+        raise ValueError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _number(text: str, *, low: float, high: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        raise ValueError(
+            f"{text!r} is not a number " + (f"from {low:g} to {high:g}" if high < 1e9 else "of at least 0")
+        )
+    return number
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which models."""
+
+    models: Literal["auto", "full", "embedded"] = option(
+        "auto",
+        "full: networks; embedded: methods without weights; auto: full where the weights can be had",
+    )
+    weights: Path | None = option(None, "look for the networks' weights here first", metavar="DIR")
+    asd_weights: Literal["ava", "talkset"] = option("ava", "which of LR-ASD's two weights")
+    score_weighting: Literal["mean", "whispervideo"] = option(
+        "mean", "how the six window lengths count for a score; whispervideo: 3,3,2,1,1,1"
+    )
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """What is read of a video."""
+
+    video_stream: int | None = option(
+        None, "the picture stream's number in the file (default: by disposition)", metavar="N", parse=parse_whole
+    )
+    audio_stream: int | None = option(
+        None, "the sound stream's number in the file (default: by disposition)", metavar="N", parse=parse_whole
+    )
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """The stages' numbers; the defaults are TalkNet's and LR-ASD's."""
+
+    facedet_scale: float = option(
+        0.0,
+        "make pictures smaller by this for the face detector; 0: to 640 pixels on the longer side",
+        also=("--facedetScale",),
+        metavar="S",
+        parse=parse_share,
+    )
+    face_confidence: float | None = option(
+        None, "faces below this are dropped (default: the detector's own, 0.6)", metavar="C", parse=parse_share
+    )
+    scene_min_sec: float = option(
+        1.0, "the shortest shot, in seconds", also=("--sceneMinSec",), metavar="S", parse=parse_positive
+    )
+    min_track: int = option(
+        10, "tracks seen in more frames than this are kept", also=("--minTrack",), metavar="N", parse=parse_whole
+    )
+    num_failed_det: int = option(
+        10,
+        "a track may be unseen for so many frames in a row",
+        also=("--numFailedDet",),
+        metavar="N",
+        parse=parse_whole,
+    )
+    min_face_size: float = option(
+        1.0,
+        "tracks whose mean box side is above this are kept; pixels",
+        also=("--minFaceSize",),
+        metavar="PX",
+        parse=parse_positive,
+    )
+    crop_scale: float = option(
+        0.40,
+        "how much more than the face a crop takes",
+        also=("--cropScale",),
+        metavar="C",
+        parse=parse_positive,
+    )
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """What is written."""
+
+    frames: Literal["all", "shot", "none"] = option(
+        "all", "pictures in pyframes: all of the 25 Hz grid, the first of each shot, none"
+    )
+    crops: bool = option(True, "write a video and its sound for each face track (pycrop)")
+    annotated: bool = option(True, "write the annotated video (pyavi/video_only.avi and video_out.avi)")
+    grid_video: bool = option(False, "write the input on the 25 Hz grid (pyavi/video.avi)")
+
+
+@dataclass(frozen=True)
+class OldSettings:
+    """Flags of whisperVideo's ``inference_folder.py`` that are understood, and have no effect here."""
+
+    pretrain_model: str = option("", "no effect: see --asd-weights", also=("--pretrainModel",))
+    n_data_loader_thread: str = option("", "no effect: the lane sets it", also=("--nDataLoaderThread",))
+    facedet_batch: str = option("", "no effect", also=("--facedetBatch",))
+    id_batch: str = option("", "no effect", also=("--idBatch",))
+    asd_batch: str = option("", "no effect", also=("--asdBatch",))
+    crop_workers: str = option("", "no effect", also=("--cropWorkers",))
+    scene_workers: str = option("", "no effect", also=("--sceneWorkers",))
+    render_panel: bool = option(False, "no effect", also=("--renderPanel",))
+    panel_width_ratio: str = option("", "no effect", also=("--panelWidthRatio",))
+    panel_max_items: str = option("", "no effect", also=("--panelMaxItems",))
+    panel_theme: str = option("", "no effect", also=("--panelTheme",))
+    panel_compose: str = option("", "no effect", also=("--panelCompose",))
+    start: int = option(0, "only 0: whole videos are processed", parse=parse_whole)
+    duration: int = option(0, "only 0: whole videos are processed", parse=parse_whole)
+
+
+@dataclass(frozen=True)
+class SpeakersSettings(ModelSettings, InputSettings, StageSettings, OutputSettings, OldSettings):
+    """Everything about the speakers pipeline."""
+
+
+SPEAKERS_GROUPS: tuple[tuple[str, type], ...] = (
+    ("models", ModelSettings),
+    ("what is read", InputSettings),
+    ("stages", StageSettings),
+    ("what is written", OutputSettings),
+)
+"""Headings and fields for help; flags without effect are not shown there."""
+
+
+def read_settings(arguments: Sequence[str]) -> SpeakersSettings:
+    """Read a command line. Raises UsageError for what is no option, or asks for what cannot be had."""
+    settings = parse_options(SpeakersSettings, arguments, program=PROGRAM)
+    if settings.start or settings.duration:
+        raise UsageError("--start and --duration: only 0, whole videos are processed. Cut the video before.")
+    return settings

@@ -1,0 +1,191 @@
+"""The files of ``pywork``: the pickles that old tools read, and the tables for today's."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import time
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+
+from vidfleet.speakers.data import GRID_RATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from vidfleet.speakers.data import Face, Scores, Shot, Track
+
+T = TypeVar("T")
+_NONE_LEFT = object()
+
+TRACKS_HEADER = (
+    "time_s", "frame", "source_time_s", "track", "x1", "y1", "x2", "y2",
+    "score", "speaking", "face_method", "score_method", "person",
+)  # fmt: skip
+"""The columns of ``tracks.csv``; see ``docs/outputs.md``."""
+SHOTS_HEADER = ("shot", "start_frame", "end_frame", "start_s", "end_s")
+
+
+class PickledList:
+    """A pickle (protocol 4) of one list, written item by item: a film's faces never lie in memory at once.
+
+    Arrays are written under numpy's public module names, so that numpy 1 and 2 both read them. The file is
+    whole once the ``with`` block ends without an error.
+    """
+
+    # An empty list stands at the start; each item is put between MARK and APPENDS.
+    _START = pickle.PROTO + b"\x04" + pickle.EMPTY_LIST
+    _END = pickle.STOP
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[bytes] = path.open("wb")
+        self._file.write(self._START)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._file.write(self._END)
+        self._file.close()
+
+    def append(self, item: object) -> None:
+        """Add one item: plain types, arrays, or what pickle knows."""
+        self._file.write(_pickled(item) + pickle.APPEND)
+
+
+def _pickled(value: object) -> bytes:
+    """The opcodes that build ``value``, without the frame around them."""
+    if isinstance(value, dict):
+        pairs = b"".join(_pickled(key) + _pickled(item) for key, item in value.items())
+        return pickle.EMPTY_DICT + pickle.MARK + pairs + pickle.SETITEMS
+    if isinstance(value, list):
+        return pickle.EMPTY_LIST + pickle.MARK + b"".join(map(_pickled, value)) + pickle.APPENDS
+    # Protocol 3: the opcodes of 4 come in frames of a fixed length, which cannot be put together like this.
+    text = pickle.dumps(value, protocol=3)[2:-1]
+    if isinstance(value, np.ndarray):
+        ours = pickle.GLOBAL + b"numpy._core.multiarray\n"
+        if text.startswith(ours):
+            return pickle.GLOBAL + b"numpy.core.multiarray\n" + text[len(ours) :]
+    return text
+
+
+def faces_item(faces: Sequence[Face]) -> list[dict[str, Any]]:
+    """One frame's entry in ``faces.pckl``."""
+    return [{"frame": face.frame, "bbox": list(face.box), "conf": face.confidence} for face in faces]
+
+
+def track_item(track: Track) -> dict[str, Any]:
+    """One track's entry in ``tracks.pckl``."""
+    return {
+        "track": {"frame": track.frames, "bbox": track.boxes},
+        "proc_track": {"x": track.centre_x, "y": track.centre_y, "s": track.half_size},
+        "cropFile": track.crop_name,
+    }
+
+
+def write_shots(shots: Sequence[Shot], *, pickled: Path, table: Path) -> None:
+    """Write ``scene.pckl`` (pairs of PySceneDetect's FrameTimecode) and ``shots.csv``."""
+    from vidfleet.speakers.shots import grid_time
+
+    with PickledList(pickled) as items:
+        for shot in shots:
+            items.append((grid_time(shot.start), grid_time(shot.end)))
+    with table.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(SHOTS_HEADER)
+        for index, shot in enumerate(shots):
+            times = (f"{frame / GRID_RATE:.2f}" for frame in (shot.start, shot.end))
+            rows.writerow((index, shot.start, shot.end, *times))
+
+
+class TrackTable:
+    """``tracks.csv``: one row for each face and frame, track by track."""
+
+    def __init__(self, path: Path, *, face_method: str, score_method: str) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(TRACKS_HEADER)
+        self._methods = (face_method, score_method)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, index: int, track: Track, scores: Scores, source_times_s: Sequence[float]) -> None:
+        """Add a track's rows; ``source_times_s`` has an entry for each of its frames.
+
+        The last frame of a track usually has no score; its row leaves score and speaking empty.
+        """
+        count = len(scores.values)
+        for row, (frame, box) in enumerate(zip(track.frames.tolist(), track.boxes.tolist(), strict=True)):
+            score = float(scores.values[row]) if row < count else None
+            self._rows.writerow(
+                (
+                    f"{frame / GRID_RATE:.2f}",
+                    frame,
+                    f"{source_times_s[row]:.6f}",
+                    index,
+                    *(f"{edge:.2f}" for edge in box),
+                    *(("", "") if score is None else (f"{score:.1f}", int(score > 0))),
+                    *self._methods,
+                    "",
+                )
+            )
+
+
+class StageClock:
+    """How long each stage took. Stages take turns frame by frame, so their times add up in pieces."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, float] = {}
+        self._first: dict[str, float] = {}
+        self._last: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        """Count the time in the ``with`` block for ``stage``."""
+        self._first.setdefault(stage, time.time())
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent[stage] = self._spent.get(stage, 0.0) + time.perf_counter() - started
+            self._last[stage] = time.time()
+
+    def timed(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """Count for ``stage`` the time that ``items`` takes to give each item."""
+        iterator = iter(items)
+        while True:
+            with self.of(stage):
+                item = next(iterator, _NONE_LEFT)
+            if item is _NONE_LEFT:
+                return
+            yield item  # type: ignore[misc]
+
+    def write(self, path: Path, *, video_name: str) -> None:
+        """Write ``time_log.jsonl``: a line for each stage, in order of its first start.
+
+        ``ts_start`` and ``ts_end`` are the clock at its first and last moment; ``elapsed_sec`` is its own time.
+        """
+        with path.open("w", encoding="utf-8") as file:
+            for stage, spent in self._spent.items():
+                line = {
+                    "stage": stage,
+                    "ts_start": round(self._first[stage], 3),
+                    "ts_end": round(self._last[stage], 3),
+                    "elapsed_sec": round(spent, 6),
+                    "pid": os.getpid(),
+                    "video_name": video_name,
+                }
+                file.write(json.dumps(line) + "\n")
