@@ -21,6 +21,7 @@ Span = tuple[str, str]
 _BAR_CELLS = 16
 _BAR_FROM_CELLS = 88
 """Beside the lane's name; with less there is no room for a bar."""
+_STAGE_FROM_CELLS = 45
 _LONGEST_BAR_CELLS = 60
 _NARROW_CELLS = 70
 _STAGE_CELLS_WIDE, _STAGE_CELLS_NARROW = 14, 9
@@ -93,7 +94,7 @@ class LanesView:
         roomy = screen.width >= _BAR_FROM_CELLS
         longest_stage = _STAGE_CELLS_WIDE if screen.width >= _NARROW_CELLS else _STAGE_CELLS_NARROW
         right = (
-            *self._stage(item, longest_stage),
+            *(self._stage(item, longest_stage) if screen.width >= _STAGE_FROM_CELLS else ()),
             *self._progress(item, rate, now, roomy=roomy, ascii_only=screen.ascii_only),
         )
         again = f" (try {item.number})" if item.number > 1 else ""

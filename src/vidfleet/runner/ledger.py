@@ -54,7 +54,7 @@ class RunFolder:
         """
         runs = runs_folder(base)
         runs.mkdir(parents=True, exist_ok=True)
-        started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]  # with ms: two runs of one second sort
+        started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")  # so that runs of one second sort
         made = cls(runs / f"{started}Z-{secrets.token_hex(4)}")
         made.path.mkdir()
         (made.path / OWNER_NAME).write_text(Owner.me().write(), "ascii")

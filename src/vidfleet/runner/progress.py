@@ -217,7 +217,8 @@ _STYLES = {"failed": "bold red", "blocked": "magenta", "interrupted": "yellow"}
 
 def _describe_end(outcome: Outcome, run_folder: Path | None) -> tuple[str, str]:
     """``done    a.mp4  3:12``, or with kind, reason and log where it failed."""
-    name = printable(outcome.video.relative)
+    lane = f"{outcome.attempts[-1].lane.label} " if outcome.attempts else ""
+    name = lane + printable(outcome.video.relative)
     took = f"  {clock(sum(a.seconds for a in outcome.attempts))}" if outcome.attempts else ""
     why = ": ".join(filter(None, (outcome.kind, one_line(outcome.reason))))
     line = f"{outcome.state:<7} {name}" + (f": {why}" if why else took)
