@@ -7,7 +7,7 @@
                                                         └──▶ writers ──▶ .avi, .wav, .jpg
 
 Zero of the clock is where the container's presentation starts: the earlier of the first picture and the first
-sound, with edit lists and encoder priming applied. It is found once, on opening, and both sides use it.
+sound, with edit lists and encoder priming applied. ``start`` finds it once, on opening; both sides use it.
 """
 
 from vidfleet.speakers.media.sound import Sound, extract_sound, write_wav

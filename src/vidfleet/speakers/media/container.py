@@ -124,11 +124,9 @@ def decode(packet: Packet[Stream]) -> list[VideoFrame | AudioFrame]:
         return []
 
 
-def flush(stream: VideoStream | AudioStream) -> Sequence[VideoFrame | AudioFrame]:
+def flush(stream: VideoStream | AudioStream) -> list[VideoFrame | AudioFrame]:
     """What a decoder still holds back."""
-    end: Packet[Stream] = (
-        Packet()
-    )  # empty: the decoder's sign to give all; of this stream, for its unit of time
+    end: Packet[Stream] = Packet()  # empty: the decoder's sign to give all; of this stream, for its unit of time
     end.stream = stream
     end.time_base = stream.time_base or Fraction(1)
     return decode(end)
@@ -136,26 +134,47 @@ def flush(stream: VideoStream | AudioStream) -> Sequence[VideoFrame | AudioFrame
 
 def decoded(container: InputContainer, stream: VideoStream | AudioStream) -> Iterator[Decoded]:
     """Decode one whole stream; damaged packets do not end it."""
+    clock = Clock(container, stream)
     silent = 0
     for packet in packets(container, stream):
+        clock.see(packet)
         frames = decode(packet)
         for frame in frames:
-            yield Decoded(frame, presentation_time(frame), silent > _DECODER_DELAY)
+            yield Decoded(frame, clock.time(frame), silent > _DECODER_DELAY)
             silent = 0
         silent += not frames
     for frame in flush(stream):
-        yield Decoded(frame, presentation_time(frame), silent > _DECODER_DELAY)
+        yield Decoded(frame, clock.time(frame), silent > _DECODER_DELAY)
 
 
-def presentation_time(frame: VideoFrame | AudioFrame) -> Fraction | None:
-    """A frame's time in the container's seconds.
+class Clock:
+    """Gives the decoded frames of one stream their presentation times, in the container's seconds.
 
-    AVI has decoding times alone; with a single decoding thread they come out in presentation order.
+    AVI stores none. What FFmpeg makes up for it is out of order where pictures are reordered; the decoding
+    times with which pictures come out are evenly spaced, and late by the decoder's delay.
     """
-    pts = frame.pts if frame.pts is not None else frame.dts
-    if pts is None or not frame.time_base:
-        return None
-    return pts * frame.time_base
+
+    def __init__(self, container: InputContainer, stream: Stream) -> None:
+        self._has_times = container.format.name != "avi" or stream.type != "video"
+        self._first: int | None = None
+        self._delay: int | None = None
+
+    def see(self, packet: Packet[Stream]) -> None:
+        """Look at a packet before it is decoded."""
+        if self._first is None:
+            self._first = packet.dts
+
+    def time(self, frame: VideoFrame | AudioFrame) -> Fraction | None:
+        """A frame's time; nothing where the container does not tell. Frames come in presentation order."""
+        if self._has_times:
+            ticks = frame.pts if frame.pts is not None else frame.dts
+        elif frame.dts is None or self._first is None:
+            ticks = None
+        else:
+            if self._delay is None:
+                self._delay = frame.dts - self._first
+            ticks = frame.dts - self._delay
+        return ticks * frame.time_base if ticks is not None and frame.time_base else None
 
 
 def check_jump(before: Fraction, after: Fraction, *, name: str) -> None:

@@ -29,7 +29,7 @@ _USUAL_DURATION = Fraction(1, 25)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Timing:
     """When a picture is shown."""
 
     time: Fraction
@@ -43,7 +43,7 @@ class Picture:
     """One decoded picture, not converted yet."""
 
     frame: VideoFrame
-    span: Span
+    timing: Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def timed(container: InputContainer, stream: VideoStream, *, name: str) -> Itera
         else:
             time = Fraction(0) if shown is None else shown + step
         shown = time
-        yield Picture(frame, Span(time, duration if duration is not None and duration > 0 else None))
+        yield Picture(frame, Timing(time, duration if duration is not None and duration > 0 else None))
 
 
 def deinterlaced(pictures: Iterable[Picture], *, threads: int) -> Iterator[Picture]:
@@ -177,9 +177,7 @@ class _Deinterlacer:
 
     def push(self, picture: Picture) -> Iterator[Picture]:
         """Take one picture; those come out that are ready."""
-        picture.frame.pts = (
-            self._pushed
-        )  # rising without gaps, whatever the file says; our times are kept aside
+        picture.frame.pts = self._pushed  # rising without gaps, whatever the file says; our times are kept aside
         picture.frame.time_base = Fraction(1, 1000)
         self._pushed += 1
         self._waiting.append(picture)

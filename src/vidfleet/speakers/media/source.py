@@ -7,41 +7,32 @@ from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import av
-from av.video.frame import VideoFrame
 
 from vidfleet.errors import BadInputError
 from vidfleet.speakers.data import GRID_RATE, GridFrame
 from vidfleet.speakers.media.container import (
     LONGEST_JUMP_S,
-    check_jump,
-    decode,
-    flush,
     opened,
     packets,
     pick_audio,
     pick_video,
-    presentation_time,
     read_only,
 )
 from vidfleet.speakers.media.pictures import Converter, Orientation, read_pictures, set_threads
+from vidfleet.speakers.media.start import find_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from av.audio.frame import AudioFrame
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
-    from av.packet import Packet
-    from av.stream import Stream
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from vidfleet.speakers.media.pictures import Picture, Span
+    from vidfleet.speakers.media.pictures import Picture, Timing
 
-_INTERLEAVING_S = 10
-"""Sound that belongs to a picture lies at most so far behind it in the file."""
 _REORDERING = 16
 """Decoding order and presentation order differ by at most so many pictures."""
 _CLOCK_ROUNDING = Fraction(1, 1000)
@@ -108,15 +99,10 @@ class VideoSource:
             video = pick_video(container, video_stream, name=path.name)
             audio = pick_audio(container, audio_stream, name=path.name)
             set_threads(video, threads)
-            start = _find_start(container, video, audio, name=path.name)
-            zero = (
-                start.picture_time if start.sound_time is None else min(start.picture_time, start.sound_time)
-            )
-            check_jump(zero, start.picture_time, name=path.name)
+            start = find_start(container, video, audio, name=path.name)
+            zero = start.zero
             end = _expected_end(container, video, start.picture_time, path)
-            info = _describe(
-                video, start.frame, length=max(end - zero, Fraction(0)), has_sound=audio is not None
-            )
+            info = _describe(video, start.frame, length=max(end - zero, Fraction(0)), has_sound=audio is not None)
             return cls(  # inside: a stream is not to be touched when its container is closed
                 path=path,
                 info=info,
@@ -138,20 +124,20 @@ class VideoSource:
         """
         index = 0
         current: Picture | None = None
-        recent: deque[Span] = deque(maxlen=_REORDERING)
+        recent: deque[Timing] = deque(maxlen=_REORDERING)
         converter: Converter | None = None
         for picture in read_pictures(self.path, self.video_index, threads=self.threads):
             if current is None or converter is None:
                 converter = Converter(picture.frame, threads=self.threads)
             else:
-                until = self._first_grid_index(picture.span.time)
+                until = self._first_grid_index(picture.timing.time)
                 yield from self._show(current, index, until, converter)
                 index = max(index, until)
             current = picture
-            recent.append(picture.span)
+            recent.append(picture.timing)
         if current is None or converter is None:
             raise BadInputError(f"No picture of {self.path.name!r} can be decoded.")
-        end = self._first_grid_index(current.span.time + self._last_duration(recent))
+        end = self._first_grid_index(current.timing.time + self._last_duration(recent))
         yield from self._show(current, index, max(end, 1), converter)
 
     def _first_grid_index(self, time: Fraction) -> int:
@@ -164,11 +150,11 @@ class VideoSource:
         if start >= end:
             return
         bgr = converter.convert(picture.frame)
-        time_s = float(picture.span.time - self.zero)
+        time_s = float(picture.timing.time - self.zero)
         for index in range(start, end):
             yield GridFrame(index=index, source_time_s=time_s, bgr=bgr, is_repeat=index > start)
 
-    def _last_duration(self, recent: Sequence[Span]) -> Fraction:
+    def _last_duration(self, recent: Sequence[Timing]) -> Fraction:
         """How long the last picture stays: as the container says, else as long as the one before it.
 
         MP4 gives lengths in decoding order. Where that is not the order of presentation, the last picture may
@@ -177,7 +163,7 @@ class VideoSource:
         last = recent[-1]
         length = last.duration
         if length is not None and self.is_reordered:
-            lengths = [span.duration for span in recent if span.duration is not None]
+            lengths = [timing.duration for timing in recent if timing.duration is not None]
             length = min(max(self.end - last.time, min(lengths)), max(lengths))
         # Beyond a minute only where the track's length agrees: a damaged number would fill the disk.
         if length is not None and (length <= LONGEST_JUMP_S or last.time + length <= self.end + 1):
@@ -185,56 +171,6 @@ class VideoSource:
         if len(recent) > 1 and recent[-2].time < last.time:
             return last.time - recent[-2].time
         return 1 / self.info.frame_rate if self.info.frame_rate else Fraction(1, GRID_RATE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """How a video starts."""
-
-    frame: VideoFrame
-    picture_time: Fraction
-    sound_time: Fraction | None
-    """Nothing where there is no sound, or none before the first picture."""
-
-
-def _find_start(
-    container: InputContainer, video: VideoStream, audio: AudioStream | None, *, name: str
-) -> _Start:
-    """Decode the first picture, and the first sound unless it comes later.
-
-    Decoded, not taken from headers: only the decoder knows what is priming and what an edit list cuts off.
-    """
-    streams: tuple[VideoStream | AudioStream, ...] = (video,) if audio is None else (video, audio)
-    read_only(container, *streams)
-    frames: dict[int, VideoFrame | AudioFrame] = {}
-    for packet in packets(container, *streams):
-        if packet.stream_index not in frames:
-            frames.update((packet.stream_index, frame) for frame in decode(packet)[:1])
-        if video.index in frames and (
-            len(frames) == len(streams) or _is_past(packet, frames[video.index], video)
-        ):
-            break
-    for stream in streams:  # a clip shorter than its decoder's delay
-        if stream.index not in frames:
-            frames.update((stream.index, frame) for frame in flush(stream)[:1])
-    if video.index not in frames:
-        raise BadInputError(f"No picture of {name!r} can be decoded.")
-    sound = frames.get(audio.index) if audio is not None else None
-    picture = cast("VideoFrame", frames[video.index])
-    return _Start(
-        picture,
-        presentation_time(picture) or Fraction(0),
-        presentation_time(sound) if sound is not None else None,
-    )
-
-
-def _is_past(packet: Packet[Stream], first: VideoFrame | AudioFrame, video: VideoStream) -> bool:
-    """Whether sound that is not found by now cannot come before the first picture any more."""
-    ticks = packet.pts if packet.pts is not None else packet.dts
-    if ticks is None:
-        return False
-    lead = _INTERLEAVING_S if packet.stream_index == video.index else 0
-    return ticks * packet.time_base > (presentation_time(first) or 0) + lead
 
 
 def _describe(video: VideoStream, first: VideoFrame, *, length: Fraction, has_sound: bool) -> MediaInfo:
