@@ -26,9 +26,7 @@ def find_videos() -> Path:
     root = TOP / "demo" / "video"
     clips = [clip for name in REAL_PEOPLE if (clip := SHARED / "media" / name).exists()]
     if not clips:
-        subprocess.run(
-            [sys.executable, "-m", "tools.sample_clips", str(root / "Mission")], cwd=TOP, check=True
-        )
+        subprocess.run([sys.executable, "-m", "tools.sample_clips", str(root / "Mission")], cwd=TOP, check=True)
     for clip in clips:
         (root / "People").mkdir(parents=True, exist_ok=True)
         if not (root / "People" / clip.name).exists():

@@ -78,7 +78,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_text_lines_fit() -> None:
     """Tables, pictures and lines with an address may be longer; ruff looks after Python."""
-    free = re.compile(r"^\s*\||https?://|^\s*<")
+    free = re.compile(r"^\s*\||https?://|^\s*<|^!\[")
     long = [
         f"{name(path)}:{number}"
         for path in TEXTS

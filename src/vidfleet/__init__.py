@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vidfleet.data import Outcome, Summary
     from vidfleet.errors import VidfleetError
-    from vidfleet.runner import run
+    from vidfleet.runner.run import run  # "vidfleet.runner.run" is also a module, and mypy prefers it
     from vidfleet.settings import RunSettings
     from vidfleet.workloads import Command, PythonClass, Script
 
