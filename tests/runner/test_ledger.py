@@ -1,3 +1,5 @@
+"""The ledger and the folder of a run: nothing is lost, nothing is overwritten, no name leads astray."""
+
 from __future__ import annotations
 
 import json
@@ -165,8 +167,10 @@ def test_a_full_disk_does_not_end_the_run(tmp_path: Path) -> None:
 
 
 def test_the_last_20_runs_are_kept(tmp_path: Path) -> None:
+    (tmp_path / ".vidfleet/runs/000-not-ours").mkdir(parents=True)
     made = [ended_run(tmp_path) for _ in range(KEPT_RUNS + 3)]
     assert [run.id for run in all_runs(tmp_path)] == [run.id for run in made[3:]]
+    assert (tmp_path / ".vidfleet/runs/000-not-ours").is_dir()
 
 
 def test_the_folder_of_a_run_that_goes_on_is_not_removed(tmp_path: Path) -> None:

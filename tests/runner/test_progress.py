@@ -1,3 +1,5 @@
+"""What a person watches: honest times, harmless names, and never the end of a run."""
+
 from __future__ import annotations
 
 import io
@@ -357,6 +359,30 @@ def test_a_broken_pipe_is_harmless_and_silences(
     stream = Unwritable(terminal=is_terminal)
     show_a_run(stream, made_up)
     assert stream.tries == 1
+
+
+def test_a_reader_that_goes_away_does_not_change_the_exit_status() -> None:
+    program = (
+        "import sys; from vidfleet.runner.events import Notice; "
+        "from vidfleet.runner.progress import choose_display; "
+        "display = choose_display(sys.stdout); sys.stdin.read(); "
+        "display.show(Notice('x')); display.close(); print('y'); sys.exit(7)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 7
 
 
 def test_no_stream_and_a_closed_stream_are_harmless(made_up: MadeUp) -> None:

@@ -1,3 +1,5 @@
+"""What a run leaves to read: report.json, the summary, and the status of a run that goes on."""
+
 from __future__ import annotations
 
 import io

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -35,6 +36,7 @@ KEPT_RUNS = 20
 _LONGEST_NAME_BYTES = 255
 _LONGEST_PATH_BYTES = 4000
 """PATH_MAX is 4096 on Linux, with its final zero."""
+_RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
 _BETWEEN_PROGRESS_S = 10.0
 _FORGOTTEN_AFTER_S = 7 * 86400.0
 """A runner on another host that has written nothing for so long is taken for dead."""
@@ -120,9 +122,10 @@ def runs_folder(base: Path) -> Path:
 def all_runs(base: Path) -> list[RunFolder]:
     """Every run over this root that is still kept, oldest first."""
     try:
-        return [RunFolder(path) for path in sorted(runs_folder(base).iterdir()) if path.is_dir()]
+        found = sorted(path for path in runs_folder(base).iterdir() if _RUN_ID.fullmatch(path.name))
     except FileNotFoundError:
         return []
+    return [RunFolder(path) for path in found]
 
 
 class Ledger:

@@ -166,5 +166,25 @@ class HarmlessStream:
                 stream.write(text)
             else:
                 stream.flush()
+        except BrokenPipeError:
+            self._stream = None
+            _lead_nowhere(stream)
         except (OSError, ValueError):  # ValueError: the stream is closed
             self._stream = None
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    """Let what is still buffered for a pipe without a reader flow off.
+
+    Else Python tries again when it ends, and makes its exit status 120 of whatever it was:
+    https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # no file behind it
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, number)
+    finally:
+        os.close(nowhere)
