@@ -248,6 +248,16 @@ def test_a_lane_shows_video_stage_share_and_time(made_up: MadeUp) -> None:
     assert "1 of 3 done" in counts
 
 
+def test_stages_of_unlike_length_stand_in_one_column(made_up: MadeUp) -> None:
+    board = started(made_up, *(made_up.task(f"{n}.mp4") for n in range(2)))
+    for number, (lane, stage) in enumerate(zip(made_up.lanes(2), ("faces", "tracks"), strict=True)):
+        board.apply(AttemptStarted(made_up.task(f"{number}.mp4"), lane, 1), 0.0)
+        board.apply(AttemptProgress(made_up.task(f"{number}.mp4"), lane, stage, 0.5), 1.0)
+    _, first, second, *_ = str(LanesView(board).render(2.0, Screen(60, 20))).splitlines()
+    assert first.index("faces") == second.index("tracks")
+    assert first.index("50 %") == second.index("50 %")
+
+
 def test_done_and_left_differ_without_colour(made_up: MadeUp) -> None:
     board = started(made_up, made_up.task("a.mp4"), made_up.task("b.mp4"), lanes=1)
     finish(board, made_up, made_up.task("a.mp4"), 0, seconds=10)

@@ -74,14 +74,16 @@ class LanesView:
         shown = lanes if len(lanes) <= room else lanes[: room - 1]
         label_cells = max(5, min(12, max((len(lane.label) for lane in shown), default=0)))
         rate = self._board.learnt_rate(now)
+        for item in self._board.running.values():
+            self._stage_cells = max(self._stage_cells, cell_len(one_line(item.stage)))
         lines: list[tuple[Span, ...]] = [()]
         for lane in shown:
             label = pad(fit_end(printable(lane.label), label_cells), label_cells) + "  "
-            item = self._board.running.get(lane.index)
-            if item is None:
+            busy = self._board.running.get(lane.index)
+            if busy is None:
                 lines.append(((label + "idle", "dim"),))
             else:
-                rest = self._lane_line(item, rate, now, Screen(width - len(label), 1, screen.ascii_only))
+                rest = self._lane_line(busy, rate, now, Screen(width - len(label), 1, screen.ascii_only))
                 lines.append(((label, "cyan"), *rest))
         if len(shown) < len(lanes):
             lines.append(((fit_end(self._hidden_lanes(len(shown)), width), "dim"),))
@@ -105,9 +107,8 @@ class LanesView:
         return ((name, ""), (again, "yellow"), (" " * (room - cell_len(name) + 2), ""), *right)
 
     def _stage(self, item: Running, longest: int) -> tuple[Span, ...]:
-        stage = fit_end(one_line(item.stage), longest)
-        self._stage_cells = min(max(self._stage_cells, cell_len(stage)), longest)
-        return ((pad(stage, self._stage_cells) + "  ", "blue"),) if self._stage_cells else ()
+        cells = min(self._stage_cells, longest)
+        return ((pad(fit_end(one_line(item.stage), cells), cells) + "  ", "blue"),) if cells else ()
 
     def _progress(
         self, item: Running, rate: float | None, now: float, *, roomy: bool, ascii_only: bool
