@@ -107,14 +107,14 @@ def judge(video: Video, stage: Stage, description: Description) -> Verdict:
     except RecordError as error:
         return Verdict(False, "foreign", f"{error}; remove {RECORD_NAME}'s folder to have the video run")
     if record is None:
-        reason = f"{stage.target.name} is there already and was not made by vidfleet; move it away, or use --output DIR"
+        reason = "its output folder is there already and was not made by vidfleet; move it away, or use --output DIR"
         return Verdict(False, "foreign", reason)
     return _judge_record(record, video, target, description)
 
 
 def _judge_record(record: Record, video: Video, folder: Path, description: Description) -> Verdict:
     if record.maker != description.name:
-        reason = f"{folder.name} holds the output of {record.maker}; move it away, or use --output DIR"
+        reason = f"its output folder was made by {record.maker}; move it away, or use --output DIR"
         return Verdict(False, "foreign", reason)
     changed = difference(record, video, description, folder)
     return Verdict(bool(changed), reason=changed)

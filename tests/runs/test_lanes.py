@@ -1,0 +1,74 @@
+"""Which video meets which device, in which order."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.fleet import Fleet
+
+_NOTE = """
+    leave("device.txt", os.environ["CUDA_VISIBLE_DEVICES"] + " " + os.environ["CUDA_DEVICE_ORDER"])
+"""
+
+
+def test_round_robin_gives_video_i_to_gpu_i_mod_n(fleet: Fleet) -> None:
+    """The user's text to the letter, and a resumed run keeps the mapping."""
+    fleet.videos(10)
+    script = fleet.script(_NOTE)
+    result = fleet.run("--script", script, "--num_gpus", "4", "--schedule", "round-robin")
+    assert result.returncode == 0, result.stdout
+    for index in range(10):
+        text = (fleet.root / f"v{index:02d}" / "device.txt").read_text()
+        assert text == f"{index % 4} PCI_BUS_ID"
+    for index in (3, 5):
+        shutil.rmtree(fleet.root / f"v{index:02d}")
+    assert fleet.run("--script", script, "--num_gpus", "4", "--schedule", "round-robin").returncode == 0
+    for index in (3, 5):
+        assert (fleet.root / f"v{index:02d}" / "device.txt").read_text().startswith(str(index % 4))
+
+
+def test_the_longest_comes_first(fleet: Fleet) -> None:
+    """The default order."""
+    for name, frames in (("a", 5), ("b", 50), ("c", 20)):
+        fleet.video(f"{name}.mp4", frames=frames)
+    assert fleet.run("--script", fleet.script("leave()"), "--devices", "cpu:1").returncode == 0
+    assert [event["video"] for event in fleet.events("attempt_started")] == ["b.mp4", "c.mp4", "a.mp4"]
+
+
+def test_every_attempt_has_its_share_of_cores(fleet: Fleet) -> None:
+    """Eight processes with all cores each are slower than one after the other."""
+    fleet.videos(1)
+    script = fleet.script('leave("threads.txt", os.environ["OMP_NUM_THREADS"] + os.environ["MKL_NUM_THREADS"])')
+    assert fleet.run("--script", script, "--num_gpus", "64").returncode == 0
+    assert (fleet.root / "v00" / "threads.txt").read_text() == "11"
+
+
+def test_the_users_own_command(fleet: Fleet, tmp_path: Path) -> None:
+    """``cd inference_folder; python parallel_runner.py --video_root DIR --num_gpus 4 --script X.py``."""
+    fleet.video("Frasier/Frasier_02x01.mp4")
+    here = tmp_path / "inference_folder"
+    here.mkdir()
+    source = Path(__file__).parents[2] / "inference_folder" / "parallel_runner.py"
+    shutil.copy(source, here)
+    shutil.copy(fleet.script(_NOTE, "mine.py"), here / "inference_folder.py")
+    shutil.copy(fleet.script(_NOTE + "    leave('other.txt')\n", "x.py"), here / "other.py")
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "parallel_runner.py", "--video_root", str(fleet.root), *words],
+            cwd=here, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    result = run("--num_gpus", "4")
+    assert result.returncode == 0, result.stderr
+    out = fleet.root / "Frasier" / "Frasier_02x01"
+    assert (out / "device.txt").read_text() == "0 PCI_BUS_ID"
+    assert "no NVIDIA driver" in result.stderr + result.stdout
+    shutil.rmtree(out)
+    assert run("--script", "other.py").returncode == 0
+    assert (out / "other.txt").is_file()
