@@ -1,0 +1,153 @@
+"""What every executor promises: lanes that start, tell, end and clean up. A new executor is a new row."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from vidfleet.data import Device, Lane
+from vidfleet.errors import UsageError
+from vidfleet.executors.base import LaneEvent, Lost, make_executor
+from vidfleet.worker.messages import Failed, Finished, Ready, Start
+from vidfleet.workloads.base import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from vidfleet.executors.base import Executor
+
+LANES = tuple(Lane(index, Device("gpu", str(index)), threads=1) for index in range(2))
+
+
+@pytest.fixture(params=["local"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """Two open lanes."""
+    made = make_executor(request.param)
+    made.open(LANES, f"contract-{os.getpid()}")
+    yield made
+    made.close()
+
+
+def _start(executor: Executor, lane: Lane, code: str, tmp_path: Path, timeout_s: float | None = None) -> None:
+    program = Program((sys.executable, "-c", code), str(tmp_path))
+    log = str(tmp_path / f"{lane.index}.log")
+    executor.start(lane, Start(f"a{lane.index}", program, log, timeout_s=timeout_s, grace_s=0.3))
+
+
+def _next(executor: Executor, *, within_s: float = 15.0) -> LaneEvent:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        for event in executor.wait(0.2):
+            if not isinstance(event.message, Ready):
+                return event
+    raise AssertionError("nothing was heard")
+
+
+def test_a_lane_sees_its_own_device(executor: Executor, tmp_path: Path) -> None:
+    """And the two run at the same time."""
+    for lane in LANES:
+        _start(executor, lane, "import os, time; time.sleep(0.5); print(os.environ['CUDA_VISIBLE_DEVICES'])", tmp_path)
+    heard = {_next(executor).lane.index, _next(executor).lane.index}
+    assert heard == {0, 1}
+    assert [(tmp_path / f"{i}.log").read_text().strip() for i in range(2)] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "status", "number"),
+    [
+        ("print('fine')", Finished, 0, None),
+        ("import sys; sys.exit(3)", Failed, 3, None),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", Failed, None, signal.SIGSEGV),
+    ],
+)
+def test_an_end_is_told_with_its_evidence(
+    executor: Executor, tmp_path: Path, code: str, kind: type, status: int | None, number: int | None
+) -> None:
+    """Exit status or signal, never both."""
+    _start(executor, LANES[0], code, tmp_path)
+    message = _next(executor).message
+    assert isinstance(message, Finished | Failed)
+    assert isinstance(message, kind)
+    assert (message.attempt, message.evidence.exit_status, message.evidence.signal) == ("a0", status, number)
+
+
+def test_a_time_limit_ends_an_attempt(executor: Executor, tmp_path: Path) -> None:
+    """Told as such."""
+    _start(executor, LANES[0], "import time; time.sleep(60)", tmp_path, timeout_s=0.3)
+    message = _next(executor).message
+    assert isinstance(message, Failed)
+    assert message.evidence.timed_out
+
+
+def test_an_attempt_can_be_cancelled(executor: Executor, tmp_path: Path) -> None:
+    """The lane takes the next one."""
+    _start(executor, LANES[0], "import time; time.sleep(60)", tmp_path)
+    executor.cancel(LANES[0], 1.0)
+    message = _next(executor).message
+    assert isinstance(message, Failed)
+    assert message.evidence.cancelled
+    _start(executor, LANES[0], "pass", tmp_path)
+    assert isinstance(_next(executor).message, Finished)
+
+
+def test_a_program_that_cannot_be_started_is_a_failure_not_a_death(executor: Executor, tmp_path: Path) -> None:
+    """The lane stays."""
+    program = Program(("/no/such/program",), str(tmp_path))
+    executor.start(LANES[0], Start("x", program, str(tmp_path / "x.log"), timeout_s=None, grace_s=1.0))
+    message = _next(executor).message
+    assert isinstance(message, Failed)
+    assert "/no/such/program" in message.evidence.message
+    _start(executor, LANES[0], "pass", tmp_path)
+    assert isinstance(_next(executor).message, Finished)
+
+
+def test_a_dead_worker_is_told_and_replaced(executor: Executor, tmp_path: Path) -> None:
+    """What it ran is gone, and the lane takes the next one."""
+    _start(
+        executor, LANES[0], "import os, time; print(os.getpid(), os.getppid(), flush=True); time.sleep(60)", tmp_path
+    )
+    log = tmp_path / "0.log"
+    while not (log.exists() and log.read_text().strip()):
+        time.sleep(0.02)
+    attempt, worker = map(int, log.read_text().split())
+    os.kill(worker, signal.SIGKILL)
+    event = _next(executor)
+    assert isinstance(event.message, Lost)
+    assert (event.message.attempt, event.lane) == ("a0", LANES[0])
+    assert not psutil.pid_exists(attempt)
+    _start(executor, LANES[0], "pass", tmp_path)
+    assert isinstance(_next(executor).message, Finished)
+
+
+def test_wake_ends_a_wait(executor: Executor) -> None:
+    """As a signal handler needs it."""
+    executor.wait(1.0)
+    executor.wait(1.0)
+    executor.wake()
+    assert executor.wait(None) == []
+
+
+def test_closing_ends_everything(tmp_path: Path) -> None:
+    """Also what had moved to a session of its own."""
+    executor = make_executor("local")
+    executor.open(LANES[:1], "closing")
+    code = "import subprocess, time; print(subprocess.Popen(['sleep', '99'], start_new_session=True).pid, flush=True)"
+    _start(executor, LANES[0], code + "; time.sleep(60)", tmp_path)
+    log = tmp_path / "0.log"
+    while not (log.exists() and log.read_text().strip()):
+        time.sleep(0.02)
+    executor.close()
+    assert not psutil.pid_exists(int(log.read_text()))
+
+
+def test_an_unknown_executor_lists_the_known_ones() -> None:
+    """By name."""
+    with pytest.raises(UsageError, match="local"):
+        make_executor("lokal")
