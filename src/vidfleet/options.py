@@ -136,7 +136,9 @@ def _how_to_read(item: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:  # 
 def _help(item: dataclasses.Field[Any]) -> str:
     text: str = item.metadata["help"]
     default = item.default
-    if default in (None, "", (), False) or isinstance(default, bool):
+    if text == argparse.SUPPRESS:
+        return text
+    if default is None or default in ("", ()) or isinstance(default, bool):
         return text.replace("%", "%%")
     return f"{text} (default: {default})".replace("%", "%%")
 

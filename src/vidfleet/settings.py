@@ -16,7 +16,7 @@ def parse_time_limit(text: str) -> str:
     """Check ``--timeout``: seconds, or a multiple of the video's own length such as ``5x``."""
     number = text.removesuffix("x")
     try:
-        positive = float(number) > 0
+        positive = 0 < float(number) < float("inf")
     except ValueError:
         positive = False
     if not positive:
@@ -65,14 +65,12 @@ class FindSettings:
     include: tuple[str, ...] = option((), "only videos whose path below the root matches", metavar="GLOB")
     exclude: tuple[str, ...] = option((), "no videos whose path below the root matches", metavar="GLOB")
     limit: int | None = option(None, "no more than the first N videos", metavar="N", parse=parse_count)
-    output: Path | None = option(
-        None, "mirror the tree here instead of writing beside the videos", metavar="DIR"
-    )
+    output: Path | None = option(None, "mirror the tree here instead of writing beside the videos", metavar="DIR")
 
     @property
     def endings(self) -> frozenset[str]:
         """All endings that count, lower case, with their dot."""
-        return frozenset(VIDEO_ENDINGS) | {"." + word.lower().lstrip(".") for word in self.ext}
+        return frozenset(VIDEO_ENDINGS) | {"." + word.strip().lower().lstrip(".") for word in self.ext}
 
 
 @dataclass(frozen=True)
@@ -84,9 +82,7 @@ class LaneSettings:
     )
     gpus: tuple[str, ...] = option((), "these GPUs: indices or UUIDs, 0,2,GPU-1a2b", metavar="LIST")
     per_gpu: int = option(1, "attempts at a time on one GPU", metavar="K", parse=parse_count)
-    devices: str = option(
-        "", "lanes on the processor instead of GPUs: cpu:4", metavar="cpu:N", parse=parse_devices
-    )
+    devices: str = option("", "lanes on the processor instead of GPUs: cpu:4", metavar="cpu:N", parse=parse_devices)
 
 
 @dataclass(frozen=True)

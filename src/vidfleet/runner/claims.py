@@ -8,6 +8,7 @@ gone, from another host one that has not been touched for 90 s by the file serve
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -57,15 +58,10 @@ class Claims:
         aside.parent.mkdir(parents=True, exist_ok=True)
         aside.write_text(json.dumps(asdict(claim)), encoding="ascii")
         try:
-            for _ in range(3):
-                with contextlib.suppress(FileExistsError):
-                    os.link(aside, stage.claim)
-                    self._held[stage.claim] = claim.token
-                    return
-                _bury(stage.claim, clock=aside)
+            _put(aside, stage.claim)
         finally:
             aside.unlink(missing_ok=True)
-        raise ClaimedError("another runner took it at the same moment")
+        self._held[stage.claim] = claim.token
 
     def still_ours(self, stage: Stage) -> bool:
         """Read the claim again, as an owner does before it publishes."""
@@ -99,26 +95,48 @@ def read_claim(path: Path) -> Claim | None:
         return Claim(Owner("", "", 0, ""), "", 0.0)
 
 
-def _bury(path: Path, *, clock: Path) -> None:
+def _put(aside: Path, path: Path) -> None:
+    """Link the claim ``aside`` to ``path``, in place of a dead owner's; raises ClaimedError where one lives.
+
+    ``aside`` was written just now on the same file system: its server's clock decides about heartbeats, not ours.
+    """
+    for _ in range(3):
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+            return
+        _bury(path, aside)
+    raise ClaimedError("another runner took it at the same moment")
+
+
+def _bury(path: Path, aside: Path) -> None:
     """Take a dead owner's claim away; raises ClaimedError where the owner lives.
 
-    ``clock`` is a file just written on the same file system: its server's clock decides, not ours.
+    Two runners may find one dead claim, and the slower of them must not take away what the quicker has put there
+    meanwhile. So there is a claim on the burial, named after the dead: only who holds it removes, and looks again
+    before. (Should its owner die too, that claim is buried in the same way.)
     """
-    found = read_claim(path)
-    if found is None:
+    dead = _dead_claim(path, aside)
+    if dead is None:
         return
-    if _is_alive(found, path, clock):
+    digest = hashlib.sha256(f"{path.name} {dead.token}".encode()).hexdigest()[:16]
+    burial = path.with_name(f"{digest}.burial")
+    _put(aside, burial)
+    try:
+        if _dead_claim(path, aside) == dead:
+            path.unlink(missing_ok=True)
+    finally:
+        burial.unlink(missing_ok=True)
+
+
+def _dead_claim(path: Path, aside: Path) -> Claim | None:
+    found = read_claim(path)
+    if found is not None and _is_alive(found, path, aside):
         raise ClaimedError(f"claimed by {found}")
-    grave = clock.with_name(clock.name + ".grave")
-    with contextlib.suppress(FileNotFoundError):
-        path.rename(grave)
-        if read_claim(grave) != found:  # somebody was quicker, and lives: give it back
-            with contextlib.suppress(FileExistsError):
-                os.link(grave, path)
-        grave.unlink()
+    return found
 
 
 def _is_alive(claim: Claim, path: Path, clock: Path) -> bool:
+    """``clock`` is a file just written on the same file system."""
     if not claim.token:
         return False
     alive = claim.owner.alive()

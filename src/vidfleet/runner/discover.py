@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
+from collections import Counter, deque
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Video
@@ -26,7 +26,7 @@ def discover(root: Path, settings: FindSettings) -> tuple[Video, ...]:
     seen_endings: Counter[str] = Counter()
     published: set[str] = set()
     files = _files(root, settings.endings, seen_endings, published)
-    found = sorted((pair for pair in files if pair[0] not in published), key=lambda pair: pair[0])
+    found = sorted((pair for pair in files if not _is_published(pair[0], published)), key=lambda pair: pair[0])
     wanted = [(relative, status) for relative, status in found if _is_wanted(relative, settings)]
     if not wanted:
         raise UsageError(_none_found(root, settings, seen_endings, skipped=len(found)))
@@ -39,20 +39,22 @@ def discover(root: Path, settings: FindSettings) -> tuple[Video, ...]:
 def _files(
     root: Path, endings: frozenset[str], seen: Counter[str], published: set[str]
 ) -> list[tuple[str, os.stat_result]]:
-    """Walk without recursion; each real folder and each real file counts once, links included.
+    """Walk without recursion; each real folder and each linked file counts once.
 
-    Fills ``seen`` with the endings that were met, and ``published`` with the relative paths of files that
-    finished outputs put beside their videos.
+    What is met by its own name goes before what is met through a link, so a link beside or above the thing
+    itself changes nothing. Fills ``seen`` with the endings that were met, and ``published`` with the relative
+    paths of what finished outputs put beside their videos.
     """
-    result = []
+    result: list[tuple[str, os.stat_result]] = []
+    links: list[tuple[str, os.stat_result]] = []
     visited: set[tuple[int, int]] = set()
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
+    waiting, linked_folders = [""], deque[str]()
+    while waiting or linked_folders:
+        folder = waiting.pop() if waiting else linked_folders.popleft()
         status = _stat(root / folder)
-        if status is None or (status.st_dev, status.st_ino) in visited:
+        if status is None or _identity(status) in visited:
             continue
-        visited.add((status.st_dev, status.st_ino))
+        visited.add(_identity(status))
         entries = _scan(root / folder)
         names = {entry.name for entry in entries}
         if RECORD_NAME in names:
@@ -60,21 +62,41 @@ def _files(
             published.update(parent + name for name in published_beside(root / folder))
         if RECORD_NAME in names or {"pywork", "pyavi"} <= names:
             continue
-        for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
+        for entry in sorted(entries, key=lambda entry: entry.name):
             relative = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name.startswith("."):
                 continue
             if _is_folder(entry):
-                waiting.append(relative)
+                (linked_folders if entry.is_symlink() else waiting).append(relative)
                 continue
             ending = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - names, not paths
             seen[ending or "no ending"] += 1
             if ending in endings and (status := _stat(entry)) and stat.S_ISREG(status.st_mode):
-                identity = (status.st_dev, status.st_ino)
-                if not entry.is_symlink() or identity not in visited:
-                    visited.add(identity)
-                    result.append((relative, status))
-    return result
+                (links if entry.is_symlink() else result).append((relative, status))
+    return result + _once_each(links, {_identity(status) for _, status in result})
+
+
+def _once_each(
+    links: list[tuple[str, os.stat_result]], known: set[tuple[int, int]]
+) -> list[tuple[str, os.stat_result]]:
+    """Of several links to one file the first by name, and none where the file itself was found."""
+    chosen = []
+    for relative, status in sorted(links, key=lambda pair: pair[0]):
+        if _identity(status) not in known:
+            known.add(_identity(status))
+            chosen.append((relative, status))
+    return chosen
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _is_published(relative: str, published: set[str]) -> bool:
+    """Whether a finished output put this file, or a folder that it lies in, beside its video."""
+    return bool(published) and (
+        relative in published or any(str(parent) in published for parent in PurePosixPath(relative).parents)
+    )
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

@@ -54,7 +54,7 @@ def _last_words(evidence: Evidence) -> str:
 def _status_in_words(evidence: Evidence) -> str:
     words = _last_words(evidence)
     if evidence.exit_status is None:
-        return words
+        return words or "it ended, and nothing says how"
     if evidence.message:
         return words
     return f"exit status {evidence.exit_status}" + (f": {words}" if words else ", and it said nothing")

@@ -30,6 +30,9 @@ class Problem:
     reason: str
 
 
+_LOST = Problem("error", "another runner took the video over meanwhile; this output is dropped")
+
+
 def finish(
     task: Task,
     description: Description,
@@ -39,17 +42,20 @@ def finish(
     made_by: Mapping[str, str],
 ) -> Problem | None:
     """Record and publish an attempt's output; a Problem where it cannot be."""
+    if not claims.still_ours(task.stage):
+        return _LOST  # the stage is another's now
     missing = records.missing_promises(task.stage.output, description.promise)
     if missing:
         return Problem("missing_output", f"it ended well, but left no {', '.join(missing[:4])}")
     try:
         old = records.read_record(task.stage.target)
-        beside = staging.gather(task.stage, old.beside if old else frozenset())
-        shown = tuple(staging.visible_name(task.stage, name) for name in beside)
+        ours = old.beside if old else frozenset()
+        beside = staging.gather(task.stage, ours)
+        shown = _shown(task, beside, ours)
         records.write_record(task.stage.output, records.make_record(task, description, attempts, shown, made_by))
         if not claims.still_ours(task.stage):
-            return Problem("error", "another runner took the video over meanwhile; this output is dropped")
-        staging.publish(task.stage, task.video, beside, is_ours=_is_ours(old, description))
+            return _LOST
+        staging.publish(task.stage, task.video, beside, is_ours=_is_ours(old, description), ours=ours)
     except (OccupiedError, RecordError) as error:
         return Problem("error", str(error))
     except OSError as error:
@@ -60,16 +66,30 @@ def finish(
     return None
 
 
+def _shown(task: Task, beside: tuple[str, ...], ours: frozenset[str]) -> tuple[str, ...]:
+    """What the record names as published beside the video.
+
+    With it what an earlier output of ours left there and still is there: were it forgotten, the next run would
+    take ``<stem>_out.mp4`` for one more video.
+    """
+    new = {staging.visible_name(task.stage, name) for name in beside}
+    return tuple(sorted(new | {name for name in ours if os.path.lexists(task.stage.target.parent / name)}))
+
+
 def publish_whole_stage(task: Task, description: Description) -> bool:
     """Publish what a killed runner had finished but not yet published; False where there is no such thing."""
+    if task.stage.output.is_symlink():
+        return False  # leads to what was published
     try:
         record = records.read_record(task.stage.output)
         if record is None or records.difference(record, task.video, description, task.stage.output):
             return False
         old = records.read_record(task.stage.target)
-        ours = {name for name in record.beside if (task.stage.folder / _staged(task, name)).exists()}
-        beside = tuple(sorted(_staged(task, name) for name in ours))
-        staging.publish(task.stage, task.video, beside, is_ours=_is_ours(old, description))
+        staged = (_staged(task, name) for name in sorted(record.beside))
+        beside = tuple(name for name in staged if os.path.lexists(task.stage.folder / name))
+        staging.publish(
+            task.stage, task.video, beside, is_ours=_is_ours(old, description), ours=old.beside if old else frozenset()
+        )
     except (OSError, OccupiedError, RecordError):
         return False  # then it runs again
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from vidfleet.data import Outcome, Stage, Task, Video
 from vidfleet.errors import BadInputError, RecordError
 from vidfleet.runner.probe import probe_all
 from vidfleet.runner.record import RECORD_NAME, Record, difference, read_record
-from vidfleet.runner.stage import make_stage, old_aside
+from vidfleet.runner.stage import is_half_published, make_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ def make_plan(
     ``skip`` holds relative paths of videos that failed before and are to be left alone.
     """
     stages = {video: stage_of(video, description.root, settings) for video in videos}
-    settled: list[Outcome] = list(_collisions(stages))
+    settled: list[Outcome] = [*_collisions(stages), *(_nested(stages) if settings.output else ())]
     blocked = {outcome.video for outcome in settled}
     to_run: list[Video] = []
     reasons: list[tuple[str, str]] = []
@@ -95,12 +95,28 @@ def _collisions(stages: dict[Video, Stage]) -> Iterable[Outcome]:
             yield Outcome(video, "blocked", "collision", reason)
 
 
+def _nested(stages: dict[Video, Stage]) -> Iterable[Outcome]:
+    """Videos whose output would hold other videos' outputs, so that replacing it would take those with it.
+
+    That is ``Frasier.mp4`` beside ``Frasier/`` under ``--output``; without it, ``Frasier/`` itself is in the way.
+    """
+    folders = {stage.target.parent: video for video, stage in stages.items()}
+    inside = {above: video for folder, video in folders.items() for above in (folder, *folder.parents)}
+    sharing = Counter(stage.target for stage in stages.values())
+    for video, stage in stages.items():
+        if stage.target in inside and sharing[stage.target] == 1:
+            reason = f"its output folder would hold that of {inside[stage.target].relative}: rename one of them"
+            yield Outcome(video, "blocked", "collision", reason)
+
+
 def judge(video: Video, stage: Stage, description: Description) -> Verdict:
     """Whether ``video`` is done, has to run, or must not be touched."""
-    target = old_aside(stage) if not stage.target.exists() else stage.target
-    if stage.target.is_symlink() and not stage.target.exists():
-        return Verdict(False, "foreign", f"{stage.target.name} is a link that leads nowhere; remove it")
+    if is_half_published(stage):
+        return Verdict(True, reason="a killed run left its publishing half done")
+    target = stage.target
     if not target.exists():
+        if target.is_symlink():
+            return Verdict(False, "foreign", f"{target.name} is a link that leads nowhere; remove it")
         return Verdict(True)
     try:
         record = read_record(target)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -101,23 +102,20 @@ class _Child:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            python_module("vidfleet.runner.probe"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+            python_module("vidfleet.runner.probe"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         self.is_alive = True
 
     def probe(self, path: Path) -> Probe | BadInputError:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        timer = threading.Timer(LIMIT_S, self._process.kill)
-        timer.start()
         try:
             self._process.stdin.write(json.dumps(str(path)).encode("ascii") + b"\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = b""
-        finally:
-            timer.cancel()
         if not line:
             self.is_alive = False
             return BadInputError("reading its header crashes or never ends: the file is damaged")
@@ -137,10 +135,13 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
+        # Ends this process, and so even where nobody is left to do it; a library's loop cannot hold it back.
+        signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
         try:
             said: dict[str, object] = asdict(probe(Path(json.loads(line))))
         except BadInputError as error:
             said = {"error": str(error)}
         except OSError as error:
             said = {"error": f"it cannot be read ({error.strerror})"}
+        signal.setitimer(signal.ITIMER_REAL, 0)
         os.write(answers, json.dumps(said).encode("ascii") + b"\n")

@@ -1,6 +1,6 @@
 """The record of one output folder, ``vidfleet.json``: who made it, of what, and what it holds.
 
-It is written last, so a folder that has one is whole. Done comes from records alone: ``is_current`` compares a
+It is written last, so a folder that has one is whole. Done comes from records alone: ``difference`` compares a
 record with the video and the workload of today and names the first thing that differs.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +53,31 @@ def read_record(folder: Path) -> Record | None:
             raise RecordError(
                 f"{folder / RECORD_NAME} was written by a newer vidfleet (schema {plain['schema']}, known is {SCHEMA})"
             )
-        return Record(plain["input"], plain["workload"], plain["outputs"])
+        record = Record(plain["input"], plain["workload"], plain["outputs"])
+        _check(record)
+        return record
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise RecordError(f"{folder / RECORD_NAME} cannot be read ({error.strerror})") from error
+    except KeyError as error:
+        raise RecordError(f"{folder / RECORD_NAME} is damaged: it has no {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise RecordError(f"{folder / RECORD_NAME} is damaged: {error}") from error
+
+
+def _check(record: Record) -> None:
+    """Touch all that we read of a record; raises KeyError, TypeError or AttributeError where it is not so."""
+    for name in ("name", "size_bytes", "mtime_ns", "ends_sha256"):
+        record.input[name]
+    for name in ("name", "fingerprint"):
+        record.workload[name]
+    record.workload["parts"].keys()
+    record.outputs["files"].keys()
+    for there in record.outputs["counts"].values():
+        there["files"] + there["mtime_ns"]
+    if not all(isinstance(name, str) for name in (*record.beside, *record.outputs["files"])):
+        raise TypeError("a file's name is no text")
 
 
 def published_beside(folder: Path) -> frozenset[str]:
@@ -83,9 +103,16 @@ def _input_difference(recorded: Mapping[str, Any], video: Video) -> str:
         return "the video has another name"
     if recorded["size_bytes"] != video.size_bytes:
         return "the video has another size"
-    if recorded["mtime_ns"] != video.mtime_ns and recorded["ends_sha256"] != hash_ends(video.path):
+    if recorded["mtime_ns"] != video.mtime_ns and recorded["ends_sha256"] != _ends_now(video.path):
         return "the video has another content"
     return ""
+
+
+def _ends_now(path: Path) -> str:
+    try:
+        return hash_ends(path)
+    except OSError:  # the probe says what is wrong with it
+        return "unreadable"
 
 
 def _workload_difference(recorded: Mapping[str, Any], description: Description) -> str:
@@ -113,7 +140,7 @@ def missing_promises(folder: Path, promise: Promise) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return [] if any(entries) else [f"{folder.name}/"]
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return [f"{folder.name}/"]
 
 
@@ -132,7 +159,7 @@ def make_record(
             "name": video.path.name,
             "size_bytes": video.size_bytes,
             "mtime_ns": video.mtime_ns,
-            "ends_sha256": hash_ends(video.path),
+            "ends_sha256": _ends_as_found(video),
             "duration_s": probe.duration_s,
             "frames": probe.frames,
             "width": probe.width,
@@ -162,6 +189,16 @@ def make_record(
     }
 
 
+def _ends_as_found(video: Video) -> str:
+    """The hash of its ends; nothing where the video was changed while we worked: no content matches that."""
+    try:
+        status = video.path.stat()
+        found = (status.st_size, status.st_mtime_ns)
+        return hash_ends(video.path) if found == (video.size_bytes, video.mtime_ns) else ""
+    except OSError:
+        return ""
+
+
 def plain_attempt(attempt: Attempt) -> dict[str, Any]:
     """An attempt as plain JSON values, for record, ledger and report."""
     lane, evidence = attempt.lane, attempt.evidence
@@ -188,7 +225,7 @@ def _environment(attempts: tuple[Attempt, ...]) -> dict[str, Any]:
         "variables": {
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "CUDA_VISIBLE_DEVICES": last.lane.device.visible,
-            "OMP_NUM_THREADS": str(last.lane.threads),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(last.lane.threads)),
         },
     }
 
@@ -198,6 +235,13 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     aside = folder / f".{RECORD_NAME}.{os.getpid()}"
     aside.write_text(json.dumps(record, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
     aside.replace(folder / RECORD_NAME)
+
+
+def forget_beside(folder: Path, names: Sequence[str]) -> None:
+    """Take names out of a record's list of what was published beside the video."""
+    plain = json.loads((folder / RECORD_NAME).read_bytes())
+    plain["outputs"]["beside"] = [name for name in plain["outputs"]["beside"] if name not in names]
+    write_record(folder, plain)
 
 
 def hash_ends(path: Path) -> str:
@@ -217,7 +261,7 @@ def count_files(folder: Path) -> int:
     try:
         with os.scandir(folder) as entries:
             return sum(1 for _ in entries)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return 0
 
 
@@ -225,12 +269,12 @@ def _folder_time_ns(folder: Path) -> int:
     """The folder's modification time: while it stays, no entry came or went. -1 where there is no folder."""
     try:
         return folder.stat().st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return -1
 
 
 def _has_content(path: Path) -> bool:
     try:
         return path.stat().st_size > 0
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False

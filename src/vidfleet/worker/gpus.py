@@ -5,8 +5,9 @@ Everything that asks NVML is behind ``Gpus``; on a machine without a driver ``in
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from vidfleet.data import Device, Lane
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _BYTES_A_CPU_LANE = 4 << 30
 _MOST_CPU_LANES = 8
+_ALLOWED_SET = "CUDA_VISIBLE_DEVICES"
 
 
 class Gpus(Protocol):
@@ -40,15 +42,17 @@ class Nvml:
             pynvml.nvmlInit()
         except pynvml.NVMLError:  # no driver, or none that answers
             return ()
+        devices = []
         try:
             driver = pynvml.nvmlSystemGetDriverVersion()
-            handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-            return tuple(
-                Device("gpu", str(i), pynvml.nvmlDeviceGetName(h), pynvml.nvmlDeviceGetUUID(h), driver)
-                for i, h in enumerate(handles)
-            )
+            for i in range(pynvml.nvmlDeviceGetCount()):
+                with contextlib.suppress(pynvml.NVMLError):  # one that fell off the bus is none
+                    handle = pynvml.nvmlDeviceGetHandleByIndex(i)
+                    name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
+                    devices.append(Device("gpu", str(i), name, uuid, driver))
         finally:
             pynvml.nvmlShutdown()
+        return tuple(devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,18 @@ def make_lanes(settings: LaneSettings, gpus: Gpus | None = None) -> Lanes:
     if settings.devices:
         return _cpu_lanes(int(settings.devices.partition(":")[2]), ())
     found = (gpus or Nvml()).devices()
-    allowed = _allowed(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    allowed = _allowed(found, os.environ.get(_ALLOWED_SET))
+    if settings.gpus and found:
+        return _gpu_lanes(_named(settings.gpus, found, allowed), settings.per_gpu, ())
     if settings.gpus:
-        return _gpu_lanes(_named(settings.gpus, found), settings.per_gpu, ())
+        unknown = [Device("gpu", word) for word in dict.fromkeys(settings.gpus)]
+        warning = "no NVIDIA driver answers here; the GPUs of --gpus are taken to be there all the same"
+        return _gpu_lanes(unknown, settings.per_gpu, (warning,))
     if settings.num_gpus is None:
         if allowed:
             return _gpu_lanes(allowed, settings.per_gpu, ())
-        return _cpu_lanes(_default_cpu_lanes(), ("no GPU here: the videos run on the processor",))
+        why = f"{_ALLOWED_SET} allows none of the GPUs here" if found else "no GPU here"
+        return _cpu_lanes(_default_cpu_lanes(), (f"{why}: the videos run on the processor",))
     if not found:
         unknown = [Device("gpu", str(index)) for index in range(settings.num_gpus)]
         warning = (
@@ -79,7 +88,7 @@ def make_lanes(settings: LaneSettings, gpus: Gpus | None = None) -> Lanes:
         )
         return _gpu_lanes(unknown, settings.per_gpu, (warning,))
     if settings.num_gpus > len(allowed):
-        raise UsageError(f"--num_gpus {settings.num_gpus}, but there are {len(allowed)}:\n{_listing(allowed)}")
+        raise UsageError(f"--num_gpus {settings.num_gpus}, but {_there_are(found, allowed)}")
     return _gpu_lanes(allowed[: settings.num_gpus], settings.per_gpu, ())
 
 
@@ -87,26 +96,41 @@ def _allowed(found: Sequence[Device], visible: str | None) -> list[Device]:
     """What ``CUDA_VISIBLE_DEVICES`` from outside lets us use, in its order."""
     if visible is None:
         return list(found)
-    words = [word.strip() for word in visible.split(",") if word.strip()]
-    return [device for word in words for device in found if _is_named(device, word)]
+    words = dict.fromkeys(word.strip() for word in visible.split(",") if word.strip())
+    return [_as_named(device, word) for word in words for device in _matching(word, found)]
 
 
-def _named(words: Sequence[str], found: Sequence[Device]) -> list[Device]:
-    if not found:
-        return [Device("gpu", word) for word in words]
-    chosen = []
+def _named(words: Sequence[str], found: Sequence[Device], allowed: Sequence[Device]) -> list[Device]:
+    chosen: dict[str, Device] = {}
     for word in words:
-        match = [device for device in found if _is_named(device, word)]
+        match = _matching(word, found)
         if len(match) != 1:
-            raise UsageError(f"--gpus {word}: there is no such GPU, or more than one; there are:\n{_listing(found)}")
-        by_uuid = not word.isdecimal()
-        device = match[0]
-        chosen.append(Device("gpu", device.uuid, device.name, device.uuid, device.driver) if by_uuid else device)
-    return chosen
+            several = "there is more than one such GPU" if match else "there is no such GPU"
+            raise UsageError(f"--gpus {word}: {several}; {_there_are(found, allowed)}")
+        if not any(device.uuid == match[0].uuid for device in allowed):
+            raise UsageError(f"--gpus {word}: {_ALLOWED_SET} does not allow it; {_there_are(found, allowed)}")
+        chosen.setdefault(match[0].uuid, _as_named(match[0], word))
+    return list(chosen.values())
 
 
-def _is_named(device: Device, word: str) -> bool:
-    return device.visible == word if word.isdecimal() else bool(word) and device.uuid.startswith(word)
+def _matching(word: str, found: Sequence[Device]) -> list[Device]:
+    """The GPUs that an index or the beginning of a UUID means; a share of a GPU (MIG) only by its whole UUID."""
+    if word.startswith("MIG-") and found:
+        return [Device("gpu", word, "a share of a GPU (MIG)", word, found[0].driver)]
+    if word.isdecimal():
+        return [device for device in found if device.visible == str(int(word))]
+    return [device for device in found if word and device.uuid.startswith(word)]
+
+
+def _as_named(device: Device, word: str) -> Device:
+    """By index where the user named an index, by UUID where a UUID."""
+    return device if word.isdecimal() else replace(device, visible=device.uuid)
+
+
+def _there_are(found: Sequence[Device], allowed: Sequence[Device]) -> str:
+    if len(allowed) == len(found):
+        return f"there are {len(found)}:\n{_listing(found)}"
+    return f"of the {len(found)} GPUs here {_ALLOWED_SET} allows {len(allowed)}:\n{_listing(allowed)}"
 
 
 def _listing(devices: Sequence[Device]) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -112,18 +113,25 @@ class Workload(Protocol):
         ...
 
 
-def hash_arguments(arguments: tuple[str, ...], root: Path) -> tuple[dict[str, str], tuple[Path, ...]]:
-    """Hash each argument that names an existing file outside the root: a configuration, a weight."""
-    files = {word: Path(word).resolve() for word in arguments if _is_file(word)}
-    outside = {word: path for word, path in files.items() if not path.is_relative_to(root)}
+def hash_arguments(arguments: Sequence[str], root: Path, *, folder: Path) -> tuple[dict[str, str], tuple[Path, ...]]:
+    """Hash each argument that names an existing file outside the root: a configuration, a weight.
+
+    ``folder`` is the working directory that the arguments will be read in. ``--config=FILE`` names a file too.
+    """
+    names = {word: [word, *word.split("=", 1)[1:]] for word in arguments}
+    files = {word: path for word, said in names.items() if (path := _first_file(said, folder))}
+    outside = {word: path for word, path in files.items() if not path.is_relative_to(root.resolve())}
     return {word: hash_file(path) for word, path in outside.items()}, tuple(outside.values())
 
 
-def _is_file(word: str) -> bool:
-    try:
-        return Path(word).is_file()
-    except (OSError, ValueError):  # too long for a name, or with a zero byte
-        return False
+def _first_file(names: Sequence[str], folder: Path) -> Path | None:
+    for name in names:
+        try:
+            if os.access(folder / name, os.R_OK) and (folder / name).is_file():
+                return (folder / name).resolve()
+        except (OSError, ValueError):  # too long for a name, or with a zero byte
+            continue
+    return None
 
 
 def hash_file(path: Path) -> str:

@@ -41,7 +41,7 @@ class Command:
             )
         if not shutil.which(self.argv[0], path=dict(python_first(self.python))["PATH"]):
             raise SetupError(f"there is no program {self.argv[0]!r} on the PATH\nGive its whole path, or install it.")
-        named, files = hash_arguments(self.argv, root)
+        named, files = hash_arguments(self.argv, root, folder=Path.cwd())
         return Description(
             root=root,
             name=self.name or _name(self.argv),

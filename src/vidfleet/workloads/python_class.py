@@ -42,7 +42,7 @@ class PythonClass:
         parts: dict[str, Any] = {"class": self.target, **said.get("fingerprint", {})}
         files: tuple[Path, ...] = ()
         if "fingerprint" not in said:
-            named, files = hash_arguments(arguments, root)
+            named, files = hash_arguments(arguments, root, folder=Path.cwd())
             parts |= {"arguments": list(arguments), "files": named}
         if said.get("source"):
             source = Path(said["source"])
@@ -85,10 +85,18 @@ class PythonClass:
             )  # fmt: skip
             said: dict[str, Any] = json.loads(answer.stdout)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            raise SetupError(f"{self.target} cannot be asked what it is: {error}") from error
+            raise SetupError(f"{self.target} cannot be asked what it is: {_in_words(error)}") from error
+        if not isinstance(said, dict):
+            raise SetupError(f"{self.target} cannot be used: its describe(arguments) returned no dict")
         if said.get("type") == "UsageError":
             raise UsageError(said["text"])
         if "raised" in said:
             own = said["type"].endswith(("SetupError", "WeightsError"))
             raise SetupError(said["text"] if own else f"{self.target} cannot be used: {said['raised']}")
         return said
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"its process ended with status {error.returncode} (what it wrote stands above)"
+    return str(error)

@@ -6,6 +6,7 @@ The script finds one video in STAGE and writes ``STAGE/<stem>/``, as it would in
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,9 @@ class Script:
         script = Path(self.path).absolute()
         if not script.is_file():
             raise UsageError(f"there is no script {script}\nGive its path, or put it beside parallel_runner.py.")
-        named, files = hash_arguments(self.arguments, root)
+        if not shutil.which(interpreter(self.python)):
+            raise UsageError(f"--python {self.python}: there is no such program that can be run")
+        named, files = hash_arguments(self.arguments, root, folder=script.parent)
         return Description(
             root=root,
             name=self.name or script.name,
