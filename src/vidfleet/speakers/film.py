@@ -12,6 +12,7 @@ Tracks are written in order of appearance, each as soon as all earlier ones have
 from __future__ import annotations
 
 import shutil
+import wave
 from array import array
 from collections import deque
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ import numpy as np
 from vidfleet.speakers.crops import CROP_SIDE, CropRules, TrackCrops, face_of
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE
 from vidfleet.speakers.layout import crop_name
-from vidfleet.speakers.media import AviWriter, Sound, write_jpeg, write_wav
+from vidfleet.speakers.media import AviWriter, Sound, write_jpeg
 from vidfleet.speakers.render import DrawnTrack
 from vidfleet.speakers.shots import ContentShots, shots_between
 from vidfleet.speakers.speech import Span
@@ -31,9 +32,8 @@ from vidfleet.speakers.tables import PickledList, TrackTable, faces_item, track_
 from vidfleet.speakers.tracks import Tracker, TrackRules
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
-
-    from numpy.typing import NDArray
 
     from vidfleet.speakers.active_speaker import TrackScorer
     from vidfleet.speakers.data import Face, GridFrame, Scores
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 CUTS_LOOKED_AT = 64
 """Cuts among which a settled frame may still be; they lie at least a minimum shot apart."""
+SECONDS_AT_ONCE = 60
 SAMPLES_PER_FRAME = SAMPLE_RATE // GRID_RATE
 
 
@@ -56,11 +57,16 @@ class Hearing:
     sound: Sound | None
     speech: tuple[Span, ...]
 
-    def samples(self, start: int, end: int) -> NDArray[np.int16]:
-        """The sound of grid frames [start, end); silence where there is none."""
-        if self.sound is None:
-            return np.zeros((end - start) * SAMPLES_PER_FRAME, dtype=np.int16)
-        return self.sound.read(start * SAMPLES_PER_FRAME, end * SAMPLES_PER_FRAME)
+    def write(self, path: Path, start: int, end: int) -> None:
+        """Write the sound of grid frames [start, end) as a WAV file, minute by minute; silence where there is none."""
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+            for first in range(start, end, SECONDS_AT_ONCE * GRID_RATE):
+                last = min(end, first + SECONDS_AT_ONCE * GRID_RATE)
+                samples = np.zeros((last - first) * SAMPLES_PER_FRAME, dtype="<i2")
+                if self.sound is not None:
+                    samples[:] = self.sound.read(first * SAMPLES_PER_FRAME, last * SAMPLES_PER_FRAME)
+                file.writeframesraw(samples.tobytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,4 +283,4 @@ class FilmPass:
         if self._settings.crops:
             with self._clock.of("crop_files"):
                 self._layout.growing_crop(run.track.number).rename(self._layout.crop_picture(index))
-                write_wav(self._layout.crop_sound(index), self._hearing.samples(track.start, track.end))
+                self._hearing.write(self._layout.crop_sound(index), track.start, track.end)

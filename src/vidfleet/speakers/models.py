@@ -6,17 +6,29 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from dataclasses import fields
 from typing import Any
 
 from vidfleet import __version__
+from vidfleet.errors import SetupError
 from vidfleet.speakers.settings import ModelSettings, OldSettings, SpeakersSettings
 from vidfleet.speakers.weights import WEIGHTS, Models, choose_models
 
+PACKAGES = ("av", "cv2", "faster_whisper", "numpy", "onnx", "onnxruntime", "scenedetect", "scipy")
 YUNET_NAME = "YuNet"
 HAAR_NAME = "heuristic: OpenCV haarcascade_frontalface_alt2"
 SILERO_NAME = "Silero VAD v6"
 MOUTH_NAME = "heuristic: mouth motion"
+
+
+def check_installed() -> None:
+    """Raise SetupError where a package is missing that the pipeline works with; none is imported for it."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SetupError(
+            f"The speakers pipeline needs {', '.join(missing)}.\nInstall: pip install 'vidfleet[speakers]'"
+        )
 
 
 def choose(settings: SpeakersSettings) -> Models:

@@ -44,6 +44,7 @@ class Speakers:
         lanes do the same. Raises UsageError, and SetupError where weights are wanted that cannot be had.
         """
         settings = read_settings(arguments)
+        models.check_installed()
         chosen = models.choose(settings)
         return {
             "name": "speakers",
@@ -64,15 +65,20 @@ class Speakers:
         return cls(read_settings(arguments))
 
     def setup(self, device: str) -> None:
-        """Load the models for ``device``, ``cuda`` or ``cpu``, once a lane."""
+        """Load the models for ``device``, ``cuda`` or ``cpu``, once a lane.
+
+        Raises SetupError where a package or a model is missing.
+        """
+        models.check_installed()
         import cv2
 
         from vidfleet.speakers.stages import load
 
-        threads = os.environ.get("OMP_NUM_THREADS", "")
-        self._threads = max(1, int(threads)) if threads.isdecimal() else 1
+        share = os.environ.get("OMP_NUM_THREADS", "")
+        most = max(1, int(share)) if share.isdecimal() else os.cpu_count() or 1
+        self._threads = min(self.settings.threads or most, most)
         cv2.setNumThreads(self._threads)
-        self._stages = load(self.settings, threads=self._threads, device=device)
+        self.stages = load(self.settings, threads=self._threads, device=device)
 
     def process(self, video: str, out: str, report: Report) -> None:
         """Process one video into the folder ``out``; ``report(stage, share of the whole)`` tells how far it is.
@@ -92,6 +98,8 @@ class Speakers:
         )
         hearing = self._hear(source, layout, clock, report)
         seen = self._see(source, hearing, layout, clock, report)
+        if hearing.sound is None:
+            hearing.write(layout.sound, 0, seen.frames)
         if settings.annotated:
             self._draw(source, seen, layout, clock, report)
         clock.write(layout.work("time_log.jsonl"), video_name=Path(video).stem)
@@ -106,7 +114,7 @@ class Speakers:
         with clock.of("sound"):
             sound = extract_sound(source.path, layout.sound, zero=source.zero, audio_stream=self.settings.audio_stream)
         with clock.of("speech"):
-            return Hearing(sound, self._stages.voice_activity.find(sound) if sound else ())
+            return Hearing(sound, self.stages.voice_activity.find(sound) if sound else ())
 
     def _see(self, source: VideoSource, hearing: Hearing, layout: Layout, clock: StageClock, report: Report) -> Seen:
         """The one pass over the pictures, from which all results come."""
@@ -119,7 +127,7 @@ class Speakers:
             layout,
             info=source.info,
             hearing=hearing,
-            stages=self._stages,
+            stages=self.stages,
             clock=clock,
         ) as film:
             for frame in clock.timed("pictures", source.frames()):
@@ -145,7 +153,7 @@ class Speakers:
 
     def _note(self) -> str:
         """What stands in the picture where an embedded method was used."""
-        return "heuristic" if self._stages.are_heuristic else ""
+        return "heuristic" if self.stages.are_heuristic else ""
 
 
 class _Progress:

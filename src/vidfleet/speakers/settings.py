@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -32,6 +33,13 @@ def parse_whole(text: str) -> int:
     return int(text)
 
 
+def parse_threads(text: str) -> int:
+    """Read a whole number; below 1 it means all that there are, as for whisperVideo."""
+    if not text.removeprefix("-").isdecimal():
+        raise ValueError(f"{text!r} is not a whole number")
+    return max(0, int(text))
+
+
 def _number(text: str, *, low: float, high: float) -> float:
     try:
         number = float(text)
@@ -56,6 +64,13 @@ class ModelSettings:
     asd_weights: Literal["ava", "talkset"] = option("ava", "which of LR-ASD's two weights")
     score_weighting: Literal["mean", "whispervideo"] = option(
         "mean", "how the six window lengths count for a score; whispervideo: 3,3,2,1,1,1"
+    )
+    threads: int = option(
+        0,
+        "threads for the networks, no more than the lane's share of the cores; 0: all of it",
+        also=("--nDataLoaderThread",),
+        metavar="N",
+        parse=parse_threads,
     )
 
 
@@ -128,22 +143,24 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class OldSettings:
-    """Flags of whisperVideo's ``inference_folder.py`` that are understood, and have no effect here."""
+    """Flags of whisperVideo's ``inference_folder.py`` that are understood, and have no effect here.
 
-    pretrain_model: str = option("", "no effect: see --asd-weights", also=("--pretrainModel",))
-    n_data_loader_thread: str = option("", "no effect: the lane sets it", also=("--nDataLoaderThread",))
-    facedet_batch: str = option("", "no effect", also=("--facedetBatch",))
-    id_batch: str = option("", "no effect", also=("--idBatch",))
-    asd_batch: str = option("", "no effect", also=("--asdBatch",))
-    crop_workers: str = option("", "no effect", also=("--cropWorkers",))
-    scene_workers: str = option("", "no effect", also=("--sceneWorkers",))
-    render_panel: bool = option(False, "no effect", also=("--renderPanel",))
-    panel_width_ratio: str = option("", "no effect", also=("--panelWidthRatio",))
-    panel_max_items: str = option("", "no effect", also=("--panelMaxItems",))
-    panel_theme: str = option("", "no effect", also=("--panelTheme",))
-    panel_compose: str = option("", "no effect", also=("--panelCompose",))
-    start: int = option(0, "only 0: whole videos are processed", parse=parse_whole)
-    duration: int = option(0, "only 0: whole videos are processed", parse=parse_whole)
+    Old command lines go on working; help does not show them. Of ``--start`` and ``--duration`` only 0 is taken.
+    """
+
+    pretrain_model: str = option("", SUPPRESS, also=("--pretrainModel",))
+    facedet_batch: str = option("", SUPPRESS, also=("--facedetBatch",))
+    id_batch: str = option("", SUPPRESS, also=("--idBatch",))
+    asd_batch: str = option("", SUPPRESS, also=("--asdBatch",))
+    crop_workers: str = option("", SUPPRESS, also=("--cropWorkers",))
+    scene_workers: str = option("", SUPPRESS, also=("--sceneWorkers",))
+    render_panel: bool = option(False, SUPPRESS, also=("--renderPanel",))
+    panel_width_ratio: str = option("", SUPPRESS, also=("--panelWidthRatio",))
+    panel_max_items: str = option("", SUPPRESS, also=("--panelMaxItems",))
+    panel_theme: str = option("", SUPPRESS, also=("--panelTheme",))
+    panel_compose: str = option("", SUPPRESS, also=("--panelCompose",))
+    start: int = option(0, SUPPRESS, parse=parse_whole)
+    duration: int = option(0, SUPPRESS, parse=parse_whole)
 
 
 @dataclass(frozen=True)
@@ -157,12 +174,16 @@ SPEAKERS_GROUPS: tuple[tuple[str, type], ...] = (
     ("stages", StageSettings),
     ("what is written", OutputSettings),
 )
-"""Headings and fields for help; flags without effect are not shown there."""
+"""Headings and fields for help."""
 
 
 def read_settings(arguments: Sequence[str]) -> SpeakersSettings:
     """Read a command line. Raises UsageError for what is no option, or asks for what cannot be had."""
-    settings = parse_options(SpeakersSettings, arguments, program=PROGRAM)
+    return check(parse_options(SpeakersSettings, arguments, program=PROGRAM))
+
+
+def check(settings: SpeakersSettings) -> SpeakersSettings:
+    """Raise UsageError for settings that cannot be met; else return them."""
     if settings.start or settings.duration:
         raise UsageError("--start and --duration: only 0, whole videos are processed. Cut the video before.")
     return settings
