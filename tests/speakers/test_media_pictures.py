@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.speakers.conftest import Clip, MakeClip
 
 SILENT: dict[str, Any] = {"sound_s": None}
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
 MATRICES = {
     "upright": (1, 0, 0, 1),
     "clockwise": (0, 1, -1, 0),
@@ -134,7 +135,7 @@ class TestDamage:
             file.truncate(path.stat().st_size // 2)
         assert 50 < len(list(VideoSource.open(path).frames())) < 180
 
-    @pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"not a video\n" * 100])
+    @pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"not a video\n" * 100, PLAYLIST])
     def test_what_is_no_video_is_bad_input(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "a b.mp4"
         path.write_bytes(content)
@@ -162,12 +163,18 @@ class TestLengths:
             with pytest.raises(BadInputError, match=r"jumps by -?6"):
                 list(frames)
         else:
-            assert len(list(frames)) == (4 + jump_s * 25 if jump_s > 0 else 2)
+            assert len(list(frames)) == 4 + max(jump_s, 0) * 25
 
     def test_times_before_the_one_before_are_shown_at_once(self, tmp_path: Path) -> None:
         path = write_times(tmp_path / "a.mkv", [0, 0.2, 0.1, 0.4])
         shown = [round(frame.source_time_s, 2) for frame in VideoSource.open(path).frames()]
         assert shown[:11] == [0] * 5 + [0.2] * 5 + [0.4]
+
+    def test_one_odd_time_moves_nothing_that_follows(self, tmp_path: Path) -> None:
+        times = [5 + k / 25 for k in range(100)]
+        path = write_times(tmp_path / "a.mkv", [*times[:50], 1.0, *times[51:]])
+        shown = [frame.source_time_s for frame in VideoSource.open(path).frames()]
+        assert shown == pytest.approx([k / 25 for k in range(100)], abs=0.0015)
 
     @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
     def test_one_picture_is_a_video(self, make_clip: MakeClip, name: str) -> None:
@@ -328,7 +335,7 @@ def write_times(path: Path, times_s: list[float]) -> Path:
     with av.open(path, "w") as out:
         stream = out.add_mux_stream("mjpeg", rate=25, width=64, height=48)
         for number, time in enumerate(times_s):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 20, np.uint8), "bgr24")
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 20 % 256, np.uint8), "bgr24")
             frame = frame.reformat(format="yuvj420p")
             frame.pts, frame.time_base = number, Fraction(1, 1000)
             for packet in codec.encode(frame):

@@ -153,6 +153,18 @@ def test_where_priming_cannot_be_known_picture_and_sound_still_agree(
     assert found.white_s == pytest.approx(clip.expected_s, abs=0.08)
 
 
+def test_joined_files_go_on_where_the_clock_is_set_back(make_clip: MakeClip, find_events: FindEvents) -> None:
+    path, _ = make_clip("a.ts", 25)
+    once = find_events(path)
+    path.write_bytes(path.read_bytes() * 2)
+    twice = find_events(path)
+    assert twice.frames == pytest.approx(2 * once.frames, abs=2)
+    assert twice.white_s == pytest.approx([*once.white_s, *(s + 3 for s in once.white_s)], abs=0.041)
+    assert twice.tone_s == pytest.approx([*once.tone_s, *(s + 3 for s in once.tone_s)], abs=0.041)
+    for white, heard in zip(twice.white_s, twice.tone_s, strict=True):
+        assert abs(white - heard) < 2 * GRID_STEP_S
+
+
 class TestEditLists:
     """MP4 and MOV may play a track from its middle, late, or in pieces."""
 

@@ -28,6 +28,8 @@ S = TypeVar("S", bound="VideoStream | AudioStream")
 
 LONGEST_JUMP_S = 60
 """A longer step between two presentation times is a broken clock, not a film."""
+_RESTART_S = 1
+"""A longer step back is a clock that was set back; a shorter one is carelessness of the container."""
 _READ_ATTEMPTS = 100
 """So many reads in a row may fail before the rest of a file is given up."""
 _DECODER_DELAY = 64
@@ -43,8 +45,6 @@ class Decoded:
     frame: VideoFrame | AudioFrame
     time: Fraction | None
     """Presentation time in the container's seconds; nothing where the container does not tell."""
-    after_damage: bool
-    """Packets before it gave nothing."""
 
 
 @contextmanager
@@ -55,7 +55,13 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """
     try:
         # An absolute path is never taken for a protocol ("concat:..."); tags may be in any encoding.
-        container = av.open(path.absolute(), mode="r", metadata_errors="replace")
+        # Nothing but files: a playlist under a video's name must not reach for the network.
+        container = av.open(
+            path.absolute(),
+            mode="r",
+            metadata_errors="replace",
+            container_options={"protocol_whitelist": "file"},
+        )
     except av.FFmpegError as error:
         raise BadInputError(f"{path.name!r} cannot be opened as a video: {error.strerror}") from error
     with container:
@@ -132,19 +138,23 @@ def flush(stream: VideoStream | AudioStream) -> list[VideoFrame | AudioFrame]:
     return decode(end)
 
 
-def decoded(container: InputContainer, stream: VideoStream | AudioStream) -> Iterator[Decoded]:
-    """Decode one whole stream; damaged packets do not end it."""
+def decoded(container: InputContainer, stream: VideoStream | AudioStream, *, name: str) -> Iterator[Decoded]:
+    """Decode one whole stream; damaged packets do not end it.
+
+    Raises :class:`BadInputError` where its clock jumps.
+    """
     clock = Clock(container, stream)
+    continuity = _Continuity(name)
     silent = 0
     for packet in packets(container, stream):
         clock.see(packet)
         frames = decode(packet)
         for frame in frames:
-            yield Decoded(frame, clock.time(frame), silent > _DECODER_DELAY)
+            yield Decoded(frame, continuity.carry(clock.time(frame), frame, after_damage=silent > _DECODER_DELAY))
             silent = 0
         silent += not frames
     for frame in flush(stream):
-        yield Decoded(frame, clock.time(frame), silent > _DECODER_DELAY)
+        yield Decoded(frame, continuity.carry(clock.time(frame), frame, after_damage=silent > _DECODER_DELAY))
 
 
 class Clock:
@@ -175,6 +185,41 @@ class Clock:
                 self._delay = frame.dts - self._first
             ticks = frame.dts - self._delay
         return ticks * frame.time_base if ticks is not None and frame.time_base else None
+
+
+class _Continuity:
+    """Carries a stream's clock over its restarts: in files that were joined it begins anew, and goes on here."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last: Fraction | None = None  # as the container says
+        self._left: Fraction | None = None  # the same, before the last restart
+        self._end = Fraction(0)  # where the next frame is due, carried over
+        self._offset = self._offset_left = Fraction(0)
+
+    def carry(self, time: Fraction | None, frame: VideoFrame | AudioFrame, *, after_damage: bool) -> Fraction | None:
+        """The time of the next frame, as if the clock had never been set back."""
+        if time is None:
+            return None
+        if self._last is not None:
+            if not after_damage:
+                check_jump(self._last, time, name=self._name)
+            step = time - self._last
+            if step < -_RESTART_S:
+                self._left, self._offset_left = self._last, self._offset
+                self._offset = self._end - time
+            elif step > _RESTART_S and self._left is not None and time > self._left:
+                self._offset = self._offset_left  # one frame had an odd time, the clock was never set back
+        self._last = time
+        self._end = time + self._offset + _length(frame)
+        return time + self._offset
+
+
+def _length(frame: VideoFrame | AudioFrame) -> Fraction:
+    """How long a frame lasts in seconds, 0 where it is not known."""
+    if isinstance(frame, AudioFrame):
+        return Fraction(frame.samples, frame.sample_rate or 1)
+    return frame.duration * frame.time_base if frame.duration > 0 and frame.time_base else Fraction(0)
 
 
 def check_jump(before: Fraction, after: Fraction, *, name: str) -> None:

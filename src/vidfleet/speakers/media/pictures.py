@@ -14,7 +14,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from vidfleet.speakers.media.container import check_jump, decoded, opened, read_only
+from vidfleet.speakers.media.container import decoded, opened, read_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -119,20 +119,15 @@ def timed(container: InputContainer, stream: VideoStream, *, name: str) -> Itera
     Raises :class:`BadInputError` where the clock jumps.
     """
     step = 1 / stream.guessed_rate if stream.guessed_rate else _USUAL_DURATION
-    said: Fraction | None = None  # the last time that the container gave
     shown: Fraction | None = None  # the last time that we gave
-    for item in decoded(container, stream):
+    for item in decoded(container, stream, name=name):
         frame = cast("VideoFrame", item.frame)
         duration = frame.duration * frame.time_base if frame.duration and frame.time_base else None
         if item.time is not None:
-            if said is not None and not item.after_damage:
-                check_jump(said, item.time, name=name)
-            said = item.time
-            time = item.time if shown is None else max(item.time, shown)
+            shown = item.time if shown is None else max(item.time, shown)
         else:
-            time = Fraction(0) if shown is None else shown + step
-        shown = time
-        yield Picture(frame, Timing(time, duration if duration is not None and duration > 0 else None))
+            shown = Fraction(0) if shown is None else shown + step
+        yield Picture(frame, Timing(shown, duration if duration is not None and duration > 0 else None))
 
 
 def deinterlaced(pictures: Iterable[Picture], *, threads: int) -> Iterator[Picture]:

@@ -14,7 +14,7 @@ from av.audio.resampler import AudioResampler
 
 from vidfleet.errors import BadInputError
 from vidfleet.speakers.data import SAMPLE_RATE
-from vidfleet.speakers.media.container import check_jump, decoded, opened, pick_audio, read_only
+from vidfleet.speakers.media.container import decoded, opened, pick_audio, read_only
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -83,8 +83,8 @@ def extract_sound(path: Path, wav: Path, *, zero: Fraction, audio_stream: int | 
         with wav.open("wb") as file:
             file.write(_header(0))
             track = _Track(file, zero, name=path.name)
-            for item in decoded(container, stream):
-                track.add(cast("AudioFrame", item.frame), item.time, after_damage=item.after_damage)
+            for item in decoded(container, stream, name=path.name):
+                track.add(cast("AudioFrame", item.frame), item.time)
             length = track.finish()
     if not length:
         wav.unlink()
@@ -112,17 +112,14 @@ class _Track:
         self._written = 0  # samples in the file, silence included
         self._run: _Run | None = None
 
-    def add(self, frame: AudioFrame, time: Fraction | None, *, after_damage: bool) -> None:
+    def add(self, frame: AudioFrame, time: Fraction | None) -> None:
         """Take the next frame; ``time`` in the container's seconds, or nothing where it is not known."""
         if not frame.samples or not frame.sample_rate:
             return
         if time is None:
             time = self._run.end if self._run else self._zero
-        if self._run is not None:
-            if not after_damage:
-                check_jump(self._run.end, time, name=self._name)
-            if not self._run.continues(frame, time):
-                self._end_run()
+        if self._run is not None and not self._run.continues(frame, time):
+            self._end_run()
         if self._run is None:
             self._run = _Run(frame, time, start=round((time - self._zero) * SAMPLE_RATE))
         self._write(*self._run.push(frame))

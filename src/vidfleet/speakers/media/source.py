@@ -201,9 +201,10 @@ def _expected_end(container: InputContainer, video: VideoStream, first: Fraction
     with opened(path) as again:
         stream = again.streams[video.index]
         read_only(again, stream)
-        end = first
+        end, count = first, 0
         for packet in packets(again, stream):
             ticks = packet.pts if packet.pts is not None else packet.dts
+            count += 1
             if ticks is not None:
                 end = max(end, (ticks + (packet.duration or 0)) * packet.time_base)
-        return end
+        return end if end > first or not video.guessed_rate else first + count / video.guessed_rate
