@@ -5,7 +5,6 @@ Old tools and notebooks read these names, so they stay. ``docs/outputs.md`` tell
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +39,6 @@ class Layout:
         """Make the four folders."""
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-
-    def at(self, name: str) -> Path:
-        """The path of a file given as in this module's lists: ``pywork/scores.pckl``."""
-        return self.folder / name
 
     @property
     def sound(self) -> Path:
@@ -84,11 +79,6 @@ class Layout:
     def growing_crop(self, number: int) -> Path:
         """Where a crop video grows until its track's index is known."""
         return self.folder / "pycrop" / f".growing-{number}.avi"
-
-    def clear(self) -> None:
-        """Empty the folder, as far as the files of this module's lists go."""
-        for name in FOLDERS:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
 def crop_name(index: int) -> str:

@@ -28,7 +28,11 @@ TRACKS_HEADER = (
     "time_s", "frame", "source_time_s", "track", "x1", "y1", "x2", "y2",
     "score", "speaking", "face_method", "score_method", "person",
 )  # fmt: skip
-"""The columns of ``tracks.csv``; see ``docs/outputs.md``."""
+"""The columns of ``tracks.csv``, one row for each face of a track and grid frame.
+
+``time_s`` is ``frame`` / 25 on the video's clock, ``source_time_s`` the shown picture's own time; ``track`` counts as
+in the pickles; the box is in pixels of the full-size picture; ``score`` is above 0 and ``speaking`` 1 where the
+face speaks, both empty in a track's last frame; the methods name the models; ``person`` is not filled yet."""
 SHOTS_HEADER = ("shot", "start_frame", "end_frame", "start_s", "end_s")
 
 
