@@ -146,10 +146,10 @@ class TestDamage:
         with pytest.raises(BadInputError, match="No such file"):
             VideoSource.open(tmp_path / "gone.mp4")
         path, _ = make_clip("a.mp4", seconds=1, events_at=())
-        with pytest.raises(BadInputError, match="no video stream 1; it has 1"):
+        with pytest.raises(BadInputError, match="no video stream 1; it has: 0"):
             VideoSource.open(path, video_stream=1)
-        with pytest.raises(BadInputError, match="no audio stream 2; it has 1"):
-            VideoSource.open(path, audio_stream=2)
+        with pytest.raises(BadInputError, match="no audio stream 0; it has: 1"):
+            VideoSource.open(path, audio_stream=0)
 
 
 class TestLengths:

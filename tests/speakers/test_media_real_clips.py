@@ -95,7 +95,7 @@ def test_rotation_turns_the_picture_clockwise(media: Path) -> None:
 
 
 def test_the_second_video_stream_can_be_asked_for(media: Path) -> None:
-    info = VideoSource.open(media / "torchcodec_nasa_13013.mp4", video_stream=1, audio_stream=1).info
+    info = VideoSource.open(media / "torchcodec_nasa_13013.mp4", video_stream=3, audio_stream=4).info
     assert (info.width, info.height, info.frame_rate) == (480, 270, Fraction(30000, 1001))
 
 

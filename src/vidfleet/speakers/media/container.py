@@ -69,7 +69,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
 
 def pick_video(container: InputContainer, wanted: int | None, *, name: str) -> VideoStream:
-    """The video stream to read: number ``wanted``, else the default one, else the first; covers do not count.
+    """The video stream to read: number ``wanted`` of the file, else the default one, else the first; no cover.
 
     Raises :class:`BadInputError` where there is none, or where no decoder knows it.
     """
@@ -93,9 +93,11 @@ def pick_audio(container: InputContainer, wanted: int | None, *, name: str) -> A
 
 def _pick(streams: Sequence[S], wanted: int | None, *, kind: str, name: str) -> S:
     if wanted is not None:
-        if not 0 <= wanted < len(streams):
-            raise BadInputError(f"{name!r} has no {kind} stream {wanted}; it has {len(streams)}, from 0.")
-        return streams[wanted]
+        for stream in streams:
+            if stream.index == wanted:
+                return stream
+        there = ", ".join(str(stream.index) for stream in streams) or "none"
+        raise BadInputError(f"{name!r} has no {kind} stream {wanted}; it has: {there}.")
     return next((s for s in streams if s.disposition & Disposition.default), streams[0])
 
 

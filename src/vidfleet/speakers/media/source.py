@@ -91,9 +91,9 @@ class VideoSource:
     ) -> VideoSource:
         """Look at a video: decode its first picture and its first sound.
 
-        Streams are counted from 0 among those of their kind, without cover pictures; by default the one
-        marked default is taken, else the first. Raises :class:`BadInputError` with a sentence for what
-        cannot be read.
+        Streams have the numbers that the file gives them (and ffprobe shows), from 0; by default the one
+        marked default is taken, else the first, and never a cover picture.
+        Raises :class:`BadInputError` with a sentence for what cannot be read.
         """
         with opened(path) as container:
             video = pick_video(container, video_stream, name=path.name)
