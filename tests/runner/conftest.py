@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.workshop import Workshop, make_video
 from vidfleet.data import Attempt, Device, Evidence, Lane, Outcome, Probe, Stage, Task, Video
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vidfleet.data import State
 
 
@@ -46,3 +49,16 @@ class MadeUp:
 @pytest.fixture
 def made_up() -> MadeUp:
     return MadeUp()
+
+
+@pytest.fixture
+def video_file() -> Callable[..., Path]:
+    """Makes a tiny real video: ``video_file(path, seconds=0.2)``."""
+    return make_video
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    """A root to put videos into, and the runner's steps as single calls."""
+    (tmp_path / "root").mkdir()
+    return Workshop(tmp_path / "root")

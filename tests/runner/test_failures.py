@@ -1,0 +1,52 @@
+"""Each way to end has its kind, and a sentence."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from vidfleet.data import Evidence
+from vidfleet.runner.failures import BY_NAME, KINDS, recognise
+
+
+@pytest.mark.parametrize(
+    ("evidence", "kind", "words"),
+    [
+        (Evidence(exit_status=3), "error", "exit status 3, and it said nothing"),
+        (Evidence(exit_status=1, log_tail="Traceback\n\nKeyError: 'x'\n \n"), "error", "exit status 1: KeyError: 'x'"),
+        (Evidence(exit_status=1, declared_kind="error", message="ValueError: no"), "error", "ValueError: no"),
+        (Evidence(message="cannot be started: no such file"), "error", "cannot be started: no such file"),
+        (Evidence(), "error", "it ended, and nothing says how"),
+        (Evidence(exit_status=1, declared_kind="something new", message="words"), "error", "words"),
+        (Evidence(signal=signal.SIGSEGV), "crash", "it crashed: a segmentation fault (SIGSEGV)"),
+        (Evidence(signal=signal.SIGABRT), "crash", "it crashed: it gave up by itself (abort) (SIGABRT)"),
+        (Evidence(signal=signal.SIGKILL), "crash", "it was killed from outside (SIGKILL)"),
+        (Evidence(signal=signal.SIGUSR1), "crash", "it was ended by a signal (SIGUSR1)"),
+        (Evidence(signal=41), "crash", "it was ended by a signal (signal 41)"),
+        (Evidence(declared_kind="crash", message="its worker was killed"), "crash", "its worker was killed"),
+        (Evidence(declared_kind="crash"), "crash", "its worker ended"),
+        (Evidence(timed_out=True, signal=signal.SIGKILL), "timeout", "it ran into its time limit"),
+        (Evidence(timed_out=True, exit_status=0), "timeout", "it ran into its time limit"),
+        (Evidence(timed_out=True, exit_status=1, declared_kind="error", message="x"), "timeout", "it ran into"),
+        (Evidence(exit_status=0, declared_kind="missing_output", message="left no x"), "missing_output", "left no x"),
+        (Evidence(exit_status=1, declared_kind="bad_input", message="no frames"), "bad_input", "no frames"),
+        (Evidence(exit_status=1, declared_kind="setup", message="no module x"), "setup", "no module x"),
+    ],
+)
+def test_each_end_has_its_kind_and_its_words(evidence: Evidence, kind: str, words: str) -> None:
+    found = recognise(evidence)
+    assert found is not None
+    assert found.name == kind
+    assert found.say(evidence).startswith(words)
+
+
+def test_a_good_end_is_no_failure() -> None:
+    assert recognise(Evidence(exit_status=0, log_tail="error: everything is fine")) is None
+
+
+def test_retries_follow_the_table() -> None:
+    assert {kind.name: kind.retries for kind in KINDS} == {
+        "setup": 0, "bad_input": 0, "timeout": 1, "crash": 1, "missing_output": 0, "error": None,
+    }  # fmt: skip
+    assert [name for name, kind in BY_NAME.items() if kind.stops_run] == ["setup"]
