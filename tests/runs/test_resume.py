@@ -156,3 +156,41 @@ def test_outputs_may_be_mirrored_elsewhere(fleet: Fleet, script: Path, tmp_path:
     assert sorted(fleet.root.rglob("*")) == before
     assert (tmp_path / "out" / "S" / "a" / "vidfleet.json").is_file()
     assert _run(fleet, script, "--output", str(tmp_path / "out")) == (0, [])
+
+
+_CHOOSY = """
+import os
+
+class Choosy:
+    @classmethod
+    def describe(cls, arguments):
+        full = os.path.exists({weights!r})
+        wants = "embedded" in arguments
+        return {{"fingerprint": {{"full": full and not wants}}, "fallback": not full and not wants,
+                "notices": [] if full else ["no weights here"]}}
+
+    @classmethod
+    def from_arguments(cls, arguments):
+        return cls()
+
+    def process(self, video, out):
+        with open(os.path.join(out, "x"), "w") as file:
+            file.write("1")
+"""
+
+
+def test_a_lesser_method_never_replaces_what_the_full_one_made(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 3 and one sentence; asked for by name, it may."""
+    fleet.videos(2)
+    weights = fleet.scripts / "weights"
+    (fleet.scripts / "choosy.py").write_text(_CHOOSY.format(weights=str(weights)))
+    monkeypatch.chdir(fleet.scripts)
+    assert fleet.run("--worker", "choosy:Choosy").returncode == 0
+    weights.touch()
+    assert fleet.run("--worker", "choosy:Choosy").returncode == 0, "the better method replaces the lesser"
+    assert fleet.run("--worker", "choosy:Choosy").stdout.count("up to date") == 1
+    weights.unlink()
+    refused = fleet.run("--worker", "choosy:Choosy")
+    assert refused.returncode == 3
+    assert "no weights here" in refused.stdout
+    assert fleet.run("--worker", "choosy:Choosy", "--", "embedded").returncode == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Outcome, Stage, Task, Video
-from vidfleet.errors import BadInputError, RecordError
+from vidfleet.errors import BadInputError, RecordError, SetupError
 from vidfleet.runner.probe import probe_all
 from vidfleet.runner.record import RECORD_NAME, Record, difference, read_record
 from vidfleet.runner.stage import is_half_published, make_stage
@@ -132,6 +132,12 @@ def _judge_record(record: Record, video: Video, folder: Path, description: Descr
     if record.maker != description.name:
         reason = f"its output folder was made by {record.maker}; move it away, or use --output DIR"
         return Verdict(False, "foreign", reason)
+    if description.is_fallback and not record.is_fallback:
+        raise SetupError(
+            f"{folder} was made with the full models, which cannot be had now; nothing is run, so that no lesser "
+            f"result takes its place\n{' '.join(description.notices)}\n"
+            "To have all videos of this folder done again without them all the same: --models embedded."
+        )
     changed = difference(record, video, description, folder)
     return Verdict(bool(changed), reason=changed)
 

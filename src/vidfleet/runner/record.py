@@ -40,6 +40,11 @@ class Record:
         return str(self.workload["name"])
 
     @property
+    def is_fallback(self) -> bool:
+        """Made with less than the workload's best: see :class:`Description`."""
+        return bool(self.workload.get("fallback", False))
+
+    @property
     def beside(self) -> frozenset[str]:
         """Names of files that were published beside the video."""
         return frozenset(self.outputs.get("beside", ()))
@@ -169,6 +174,7 @@ def make_record(
         "workload": {
             "name": description.name,
             "kind": description.kind,
+            "fallback": description.is_fallback,
             "fingerprint": description.fingerprint,
             "parts": dict(description.parts),
         },

@@ -110,9 +110,11 @@ def execute(
         ended_at = time.time()
         tell(RunEnded(ended_at - started_at, execution.stopped_by))
     outcomes = (*plan.settled, *_look_again(execution.outcomes, prepared))
+    trouble = (f"the ledger is not whole: {ledger.trouble}",) if ledger.trouble else ()
     summary = Summary(
-        outcomes, folder.path, started_at, ended_at, lanes, execution.stopped_by, stop.signal, prepared.notices
-    )
+        outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
+        stopped_by=execution.stopped_by, signal=stop.signal, notices=(*prepared.notices, *trouble),
+    )  # fmt: skip
     write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
     return summary
 

@@ -53,6 +53,7 @@ class Speakers:
             "expected": list(promised(annotated=settings.annotated, grid_video=settings.grid_video)),
             "counted": list(COUNTED),
             "method": models.methods(settings, chosen),
+            "fallback": settings.models == "auto" and chosen.are_embedded,
             "notices": models.notices(settings, chosen),
             "resumable": False,
             "carry": [],
