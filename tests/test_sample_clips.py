@@ -39,9 +39,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     )
     spoken = Studio(CAST, Speech()).shoot(path, scenes)
     with av.open(str(path)) as container:
-        pictures = [
-            np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in container.decode(video=0)
-        ]
+        pictures = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in container.decode(video=0)]
     resampler = av.AudioResampler("flt", "mono", 16_000)
     with av.open(str(path)) as container:
         parts = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
