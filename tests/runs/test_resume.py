@@ -166,8 +166,8 @@ class Choosy:
     def describe(cls, arguments):
         full = os.path.exists({weights!r})
         wants = "embedded" in arguments
-        return {{"fingerprint": {{"full": full and not wants}}, "fallback": not full and not wants,
-                "notices": [] if full else ["no weights here"]}}
+        return {{"fingerprint": {{"full": full and not wants}}, "fallback": "" if full or wants else "no weights here",
+                "notices": []}}
 
     @classmethod
     def from_arguments(cls, arguments):

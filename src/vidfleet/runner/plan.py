@@ -132,11 +132,10 @@ def _judge_record(record: Record, video: Video, folder: Path, description: Descr
     if record.maker != description.name:
         reason = f"its output folder was made by {record.maker}; move it away, or use --output DIR"
         return Verdict(False, "foreign", reason)
-    if description.is_fallback and not record.is_fallback:
+    if description.fallback and not record.is_fallback:
         raise SetupError(
-            f"{folder} was made with the full models, which cannot be had now; nothing is run, so that no lesser "
-            f"result takes its place\n{' '.join(description.notices)}\n"
-            "To have all videos of this folder done again without them all the same: --models embedded."
+            f"{folder} was made with more than is here now, and no lesser result may take its place: nothing is run\n"
+            + description.fallback
         )
     changed = difference(record, video, description, folder)
     return Verdict(bool(changed), reason=changed)

@@ -41,7 +41,7 @@ class Record:
 
     @property
     def is_fallback(self) -> bool:
-        """Made with less than the workload's best: see :class:`Description`."""
+        """Made with less than the workload's best: see ``Description.fallback``."""
         return bool(self.workload.get("fallback", False))
 
     @property
@@ -174,7 +174,7 @@ def make_record(
         "workload": {
             "name": description.name,
             "kind": description.kind,
-            "fallback": description.is_fallback,
+            "fallback": bool(description.fallback),
             "fingerprint": description.fingerprint,
             "parts": dict(description.parts),
         },

@@ -67,13 +67,23 @@ def as_arguments(chosen: Models) -> list[str]:
     return ["--models", "full", *(["--weights", str(folders.pop())] if len(folders) == 1 else [])]
 
 
+def fallback(settings: SpeakersSettings, chosen: Models) -> str:
+    """Say what is missing for the full models, and the ways out; empty where nobody needs to know."""
+    if settings.models != "auto" or not chosen.are_embedded:
+        return ""
+    return (
+        f"{chosen.reason.splitlines()[0]}\n"
+        "--models full says how to get the weights; --models embedded does all videos again without them."
+    )
+
+
 def notices(settings: SpeakersSettings, chosen: Models) -> list[str]:
     """Sentences for the user, before the first video."""
     found = []
-    if settings.models == "auto" and chosen.are_embedded:
+    if fallback(settings, chosen):
         found.append(
-            "No weights: the embedded methods find faces and speakers, marked heuristic in all results. "
-            f"{chosen.reason}"
+            f"{chosen.reason.splitlines()[0]}; so the embedded methods find faces and speakers, marked heuristic in "
+            "all results. With --models full this says how to get the weights."
         )
     idle = [
         max(item.metadata["also"], key=len)

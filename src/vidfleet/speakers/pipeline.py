@@ -53,7 +53,7 @@ class Speakers:
             "expected": list(promised(annotated=settings.annotated, grid_video=settings.grid_video)),
             "counted": list(COUNTED),
             "method": models.methods(settings, chosen),
-            "fallback": settings.models == "auto" and chosen.are_embedded,
+            "fallback": models.fallback(settings, chosen),
             "notices": models.notices(settings, chosen),
             "resumable": False,
             "carry": [],

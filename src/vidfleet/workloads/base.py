@@ -89,9 +89,9 @@ class Description:
     traits: Traits = Traits()
     makes_output_folder: bool = True
     """Whether the workload makes its output folder; else the runner does, before the attempt."""
-    is_fallback: bool = False
-    """It found by itself less than it needs for its best, and says so in ``notices``: results that were made
-    with all of it are never replaced by such."""
+    fallback: str = ""
+    """What is missing here for its best, and the ways out, where it makes do with less by itself: results that
+    were made with all of it are never replaced by such."""
     method: Mapping[str, Any] = field(default_factory=dict)
     """For the record: per stage the model's name and SHA-256."""
     notices: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ class PythonClass:
             promise=Promise((*said.get("expected", ()), *self.expect), tuple(said.get("counted", ()))),
             traits=Traits(said.get("resumable", False), tuple(said.get("carry", ())), tuple(said.get("inputs", ()))),
             makes_output_folder=False,
-            is_fallback=bool(said.get("fallback")),
+            fallback=str(said.get("fallback", "")),
             method=said.get("method", {}),
             notices=tuple(said.get("notices", ())),
         )
