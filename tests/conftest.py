@@ -30,7 +30,5 @@ def weights() -> Path:
     """The folder of model weights, from VIDFLEET_WEIGHTS."""
     folder = Path(os.environ.get("VIDFLEET_WEIGHTS", "nowhere"))
     if not folder.is_dir():
-        pytest.skip(
-            "no model weights here: VIDFLEET_WEIGHTS names no folder, and there is no ../shared/weights"
-        )
+        pytest.skip("no model weights here: VIDFLEET_WEIGHTS names no folder, and there is no ../shared/weights")
     return folder
