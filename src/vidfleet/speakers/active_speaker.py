@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Method, Scores
+from vidfleet.speakers.nets.checkpoint import read_checkpoint
 from vidfleet.speakers.nets.lr_asd import FACE_SIZE, LrAsdNet
 from vidfleet.speakers.nets.mfcc import STEP_SAMPLES, WINDOW_SAMPLES, mfcc
 
@@ -81,7 +82,7 @@ class LrAsd:
         weighting: Literal["mean", "whispervideo"] = "mean",
         device: Literal["cpu", "cuda"] = "cpu",
     ) -> None:
-        self._net = LrAsdNet(checkpoint, threads=threads, device=device)
+        self._net = LrAsdNet(read_checkpoint(checkpoint), threads=threads, device=device)
         self._weights = np.array(WEIGHTINGS[weighting], np.float64)
         self.method = Method(
             "LR-ASD " + checkpoint.stem.removeprefix("LR-ASD_"),
@@ -161,7 +162,7 @@ class MouthMotion:
     """
 
     def __init__(self) -> None:
-        self.method = Method("heuristic: mouth motion in speech", "")
+        self.method = Method("heuristic: mouth motion", "")
 
     def track(self, start: int, sound: SoundLike | None, speech: Sequence[Span]) -> TrackScorer:
         """See :class:`ActiveSpeaker`."""
@@ -171,15 +172,19 @@ class MouthMotion:
 
 
 MOUTH = np.s_[52:94, 28:84]
-UPPER_FACE = np.s_[6:48, 24:88]
-"""Where they are in a face of 112 x 112, cut as the tracks' faces are."""
+UPPER_FACE = np.s_[8:48, 24:88]
+"""Where they are in a face of 112 x 112, cut as the tracks' faces are.
+
+OpenCV's phase correlation pads to the next good length for its transform, and is half a pixel wrong where that
+is odd (42 becomes 45): 40 and 64 are good lengths.
+"""
 LARGEST_SHIFT_PX = 8
 """Beyond it the shift found between two frames is taken for a mistake."""
 STILL = 0.2
 """Grey values: added before logarithms, so that a frozen face counts as still."""
-NEAR_FRAMES, WIDE_FRAMES = 11, 51
-"""Windows for motion (a syllable or two), and for its going with the loudness (a phrase)."""
-MOUTH_GAIN, UPPER_FACE_GAIN, LOUDNESS_GAIN, BIAS = 3.6, 1.25, 2.0, -3.2
+NEAR_FRAMES, WIDE_FRAMES = 15, 75
+"""Windows for motion (a few syllables), and for its going with the loudness (a phrase)."""
+MOUTH_GAIN, UPPER_FACE_GAIN, LOUDNESS_GAIN, BIAS = 2.8, 1.15, 1.0, -2.2
 EDGE_SCORE, EDGE_SCORE_PER_S, LARGEST_SCORE = 0.5, 20.0, 5.0
 """A frame's score lies within that much of 0 at the edges of heard speech, and grows with the distance."""
 
@@ -190,7 +195,7 @@ class _MouthTrack:
     def __init__(self, start: int, sound: SoundLike, speech: Sequence[Span]) -> None:
         self._start, self._sound, self._speech = start, sound, speech
         self._before: NDArray[np.float32] | None = None
-        self._hann = cv2.createHanningWindow((64, 42), cv2.CV_32F)
+        self._hann = cv2.createHanningWindow((64, 40), cv2.CV_32F)
         self._motion = array("f")
 
     def push(self, face: NDArray[np.uint8]) -> None:
