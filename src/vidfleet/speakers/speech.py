@@ -108,8 +108,8 @@ def join_windows(windows: Sequence[int]) -> tuple[Span, ...]:
             spans[-1] = (spans[-1][0], window + 1)
         else:
             spans.append((window, window + 1))
-    unit_s = WINDOW_SAMPLES / SAMPLE_RATE
-    return tuple(Span(start * unit_s, end * unit_s) for start, end in spans if end - start >= SPAN_WINDOWS)
+    samples = [(start * WINDOW_SAMPLES, end * WINDOW_SAMPLES) for start, end in spans if end - start >= SPAN_WINDOWS]
+    return tuple(Span(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in samples)
 
 
 def _network() -> Path:

@@ -81,9 +81,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 raise WeightsError(f"{path} claims to hold {size_bytes} bytes; no checkpoint of ours does")
             found = _Unpickler(archive).load()
     except UNREADABLE as error:
-        raise WeightsError(
-            f"{path} cannot be read as a checkpoint: {type(error).__name__}: {error}"
-        ) from error
+        raise WeightsError(f"{path} cannot be read as a checkpoint: {type(error).__name__}: {error}") from error
     if not isinstance(found, dict):
         raise WeightsError(f"{path} holds a {type(found).__name__} instead of named tensors")
     return Checkpoint(path, {str(k): v for k, v in found.items() if isinstance(v, np.ndarray)})
@@ -120,9 +118,7 @@ class _Unpickler(pickle.Unpickler):
         return elements
 
 
-def _rebuild(
-    elements: NDArray[Any], offset: int, shape: tuple[int, ...], stride: tuple[int, ...]
-) -> NDArray[Any]:
+def _rebuild(elements: NDArray[Any], offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> NDArray[Any]:
     """The tensor of this shape and stride (in elements) within a storage, as an array of its own."""
     if min((offset, *shape, *stride), default=0) < 0 or len(shape) != len(stride):
         raise pickle.UnpicklingError(f"a tensor of shape {shape} and stride {stride} makes no sense")

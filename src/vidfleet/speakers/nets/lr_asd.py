@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vidfleet.speakers.nets.checkpoint import Checkpoint, read_checkpoint
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from vidfleet.speakers.nets.checkpoint import Checkpoint
 
 WINDOWS_S = (1, 2, 3, 4, 5, 6)
 """The lengths of window in which a track is scored."""
@@ -47,8 +46,7 @@ class LrAsdNet:
     there. Raises :class:`~vidfleet.errors.WeightsError` where the checkpoint is not LR-ASD's.
     """
 
-    def __init__(self, checkpoint: Path, *, threads: int = 1, device: Literal["cpu", "cuda"] = "cpu") -> None:
-        tensors = read_checkpoint(checkpoint)
+    def __init__(self, tensors: Checkpoint, *, threads: int = 1, device: Literal["cpu", "cuda"] = "cpu") -> None:
         self._sound = _session(_sound_encoder(tensors), threads, device)
         self._face = _session(_face_encoder(tensors), threads, device)
         self._detector = _session(_detector(tensors), threads, device)
@@ -64,9 +62,7 @@ class LrAsdNet:
         scores: NDArray[np.float32] = self._detector.run(None, {"features": features})[0]
         return scores
 
-    def score_windows(
-        self, faces: NDArray[np.uint8], mfcc: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], ...]:
+    def score_windows(self, faces: NDArray[np.uint8], mfcc: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Raw scores (T,) for each length in :data:`WINDOWS_S`, the windows' scores joined.
 
         faces (T, 112, 112), grey; mfcc (4T, 13). Windows follow one another from the start, the last is
@@ -109,9 +105,7 @@ def _session(model: bytes, threads: int, device: str) -> Any:  # noqa: ANN401 - 
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         # TF32 rounds to 10 bits: scores would move by more than the 1e-3 that we promise.
-        providers.insert(
-            0, ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
-        )
+        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}))
     return onnxruntime.InferenceSession(model, options, providers=providers)
 
 
@@ -159,13 +153,9 @@ def _detector(tensors: Checkpoint) -> bytes:
     merged = graph.add("Reshape", ways, graph.constant([0, 0, 2 * UNITS]))
     memory = _gate(graph, merged, tensors, "model.detector.attention")
     weight, bias = tensors["lossAV.FC.weight"][1:], tensors["lossAV.FC.bias"][1:]
-    score = graph.add(
-        "Add", graph.add("MatMul", memory, graph.constant(weight.T.copy())), graph.constant(bias)
-    )
+    score = graph.add("Add", graph.add("MatMul", memory, graph.constant(weight.T.copy())), graph.constant(bias))
     flat = graph.add("Squeeze", score, graph.constant([2]))
-    return graph.model(
-        "features", ["batch", "frames", 4 * UNITS], graph.add("Transpose", flat, perm=[1, 0]), rank=2
-    )
+    return graph.model("features", ["batch", "frames", 4 * UNITS], graph.add("Transpose", flat, perm=[1, 0]), rank=2)
 
 
 def _convolve(
@@ -198,8 +188,7 @@ def _fold(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weight and bias of the convolution that does the batch norm too."""
     mean, variance, scale, shift = (
-        tensors[f"{norm}.{part}"].astype(np.float64)
-        for part in ("running_mean", "running_var", "weight", "bias")
+        tensors[f"{norm}.{part}"].astype(np.float64) for part in ("running_mean", "running_var", "weight", "bias")
     )
     gain = scale / np.sqrt(variance + NORM_EPSILON)
     folded = weight * gain.reshape(-1, *[1] * (weight.ndim - 1))
@@ -211,17 +200,13 @@ def _recur(graph: _Graph, series: str, tensors: Checkpoint) -> str:
 
     def gates(part: str) -> NDArray[np.float32]:
         """(2, 3 x 64, ...): PyTorch orders the gates reset, update, new; ONNX update, reset, new."""
-        ways = [
-            np.split(tensors[f"model.detector.gru_{way}.{part}_l0"], 3) for way in ("forward", "backward")
-        ]
+        ways = [np.split(tensors[f"model.detector.gru_{way}.{part}_l0"], 3) for way in ("forward", "backward")]
         return np.stack([np.concatenate((update, reset, new)) for reset, update, new in ways])
 
     biases = np.concatenate((gates("bias_ih"), gates("bias_hh")), axis=1)
     constants = [graph.constant(values) for values in (gates("weight_ih"), gates("weight_hh"), biases)]
     # PyTorch multiplies by the reset gate after the recurrent product and its bias.
-    return graph.add(
-        "GRU", series, *constants, hidden_size=UNITS, direction="bidirectional", linear_before_reset=1
-    )
+    return graph.add("GRU", series, *constants, hidden_size=UNITS, direction="bidirectional", linear_before_reset=1)
 
 
 @dataclass
@@ -245,9 +230,7 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
-    def model(
-        self, source: str, shape: list[str | int], result: str, *, kind: str = "float32", rank: int = 3
-    ) -> bytes:
+    def model(self, source: str, shape: list[str | int], result: str, *, kind: str = "float32", rank: int = 3) -> bytes:
         """The finished model, with one input and one output, as ONNX Runtime reads it."""
         from onnx import TensorProto, checker, helper
 
