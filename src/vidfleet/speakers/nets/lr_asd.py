@@ -145,6 +145,8 @@ def _face_encoder(tensors: Checkpoint) -> bytes:
 
 def _detector(tensors: Checkpoint) -> bytes:
     """Graph from features (batch, T, 256) to scores (batch, T): gate, both recurrent layers, gate, linear."""
+    # (T, batch, C) throughout: 1x1 convolutions between transposes, and a vector as the last weight, were
+    # optimised by ONNX Runtime 1.32 into another function. tests/speakers/test_lr_asd.py watches over it.
     graph = _Graph()
     series = graph.add("Transpose", "features", perm=[1, 0, 2])
     both = _recur(graph, _gate(graph, series, tensors, "model.fusion"), tensors)
