@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[1]
-SHARED = TOP.parent / "shared"
+SHARED = (TOP.parent / "shared").resolve()
 
 
 def pytest_configure() -> None:
