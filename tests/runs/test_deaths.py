@@ -180,3 +180,19 @@ def test_the_last_failure_is_kept_beside_the_stage(fleet: Fleet) -> None:
     assert fleet.run("--script", failing).returncode == 0
     assert not list((fleet.root / ".vidfleet").glob("*.error.json"))
     assert Path(fleet.root / "v00" / "result.txt").read_text() == "whole"
+
+
+def test_a_script_that_disappears_in_mid_run_stops_it_in_order(fleet: Fleet) -> None:
+    """Exit 3; what ran is done, the rest not started."""
+    fleet.videos(4)
+    script = fleet.script("leave(); os.remove(__file__) if stem == 'v00' else None")
+    result = fleet.run("--script", script, "--devices", "cpu:1", "--schedule", "name")
+    assert result.returncode == 3, result.stdout
+    assert [state for state, _ in fleet.outcomes().values()].count("done") == 1
+    assert ("failed", "setup") in fleet.outcomes().values()
+
+
+def test_a_very_long_time_limit_is_a_time_limit(fleet: Fleet) -> None:
+    """A year is more than a selector can wait for at once."""
+    fleet.videos(1)
+    assert fleet.run("--script", fleet.script("time.sleep(0.3); leave()"), "--timeout", "31536000").returncode == 0

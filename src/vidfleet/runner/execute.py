@@ -6,13 +6,14 @@ the executor, and what it hears makes an outcome, a retry, or nothing.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
-from vidfleet.errors import ClaimedError, OccupiedError
+from vidfleet.errors import ClaimedError, OccupiedError, SetupError, UsageError
 from vidfleet.executors.base import Lost
 from vidfleet.runner import stage as staging
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, VideoEnded
@@ -110,10 +111,9 @@ class Execution:
     # ---- taking tasks
 
     def _fill_lanes(self) -> None:
-        for lane in [] if self._stopped() else list(self._idle):
-            case = self._queue.take(lane)
-            while case is not None and not self._begin(case, lane):
-                case = self._queue.take(lane)
+        for lane in list(self._idle):
+            while not self._stopped() and (case := self._queue.take(lane)) and not self._begin(case, lane):
+                pass  # settled without an attempt: the lane takes the next
 
     def _stopped(self) -> bool:
         return bool(self.stopped_by or self._stop.times)
@@ -133,8 +133,14 @@ class Execution:
                 makes_output_folder=self._described.makes_output_folder,
             )
         except (ClaimedError, OccupiedError) as error:
+            self._claims.release(task.stage)
             kind = "claimed" if isinstance(error, ClaimedError) else "foreign"
             self._settle(case, Outcome(task.video, "blocked", kind, str(error), probe=task.probe))
+            return False
+        except (SetupError, UsageError) as error:  # the script is gone, or no longer what it was
+            self._claims.release(task.stage)
+            self.stopped_by = "setup"
+            self._settle(case, Outcome(task.video, "failed", "setup", str(error), probe=task.probe))
             return False
         except OSError as error:
             self._claims.release(task.stage)
@@ -250,10 +256,9 @@ class Execution:
         return used < allowed
 
     def _empty_stage(self, task: Task) -> None:
-        try:
-            staging.empty(task.stage.folder)
-        except OSError:
-            return  # the next attempt says it, if there is one
+        if self._claims.still_ours(task.stage):  # else another runner works there by now
+            with contextlib.suppress(OSError):  # the next attempt says it, if there is one
+                staging.empty(task.stage.folder)
 
     def _finish_case(self, case: Case, attempt: Attempt, state: str, kind: str, reason: str) -> None:
         task = case.task

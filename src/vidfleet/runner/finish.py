@@ -16,7 +16,7 @@ from vidfleet.runner import stage as staging
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vidfleet.data import Attempt, Task
+    from vidfleet.data import Attempt, Stage, Task
     from vidfleet.runner.claims import Claims
     from vidfleet.runner.record import Record
     from vidfleet.workloads.base import Description
@@ -116,3 +116,12 @@ def remember_failure(task: Task, kind: str, attempt: Attempt) -> None:
     with contextlib.suppress(OSError):  # it is only a memory
         aside.write_text(json.dumps(plain, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
         aside.replace(task.stage.error)
+
+
+def last_failure(stage: Stage) -> tuple[str, str]:
+    """Kind and reason of a video's last failure, as far as that is known."""
+    try:
+        plain = json.loads(stage.error.read_bytes())
+        return str(plain["kind"]), str(plain["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "error", "the reason is not known any more"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.data import Outcome, Stage, Task, Video
 from vidfleet.errors import BadInputError, RecordError, SetupError
+from vidfleet.runner.finish import last_failure
 from vidfleet.runner.probe import probe_all
 from vidfleet.runner.record import RECORD_NAME, Record, difference, read_record
 from vidfleet.runner.stage import is_half_published, make_stage
@@ -67,13 +68,19 @@ def make_plan(
         elif not verdict.must_run:
             settled.append(Outcome(video, "up_to_date"))
         elif video.relative in skip:
-            settled.append(Outcome(video, "failed", "error", "it failed in an earlier run (--no-retry-failed)"))
+            settled.append(_failed_before(video, stages[video]))
         else:
             to_run.append(video)
             if verdict.reason:
                 reasons.append((video.relative, verdict.reason))
     tasks, unreadable = _probed(to_run, stages)
     return Plan(in_order(tasks, settings.schedule), (*settled, *unreadable), tuple(reasons))
+
+
+def _failed_before(video: Video, stage: Stage) -> Outcome:
+    """The outcome of an earlier run, kept by ``--no-retry-failed``."""
+    kind, reason = last_failure(stage)
+    return Outcome(video, "failed", kind, f"in an earlier run (--no-retry-failed): {reason}")
 
 
 def stage_of(video: Video, root: Path, settings: RunSettings) -> Stage:

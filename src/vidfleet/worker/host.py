@@ -108,7 +108,7 @@ def describe(request: Dict[str, Any]) -> Dict[str, Any]:
     try:
         kind = load(request["target"], request["folder"])
         said: Dict[str, Any] = kind.describe(request["arguments"]) if hasattr(kind, "describe") else {}
-        if not hasattr(kind, "describe"):
+        if "fingerprint" not in said:
             said["source"] = inspect.getsourcefile(kind)
         if not hasattr(kind, "from_arguments") and request["arguments"]:
             raise TypeError(f"{request['target']} takes no arguments: it has no classmethod from_arguments")

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK = 1 << 16
+_LONGEST_WAIT_S = 3600.0
+"""A selector takes no more than 2^31 ms."""
 
 
 class Worker:
@@ -77,7 +79,7 @@ class Worker:
 
     def _patience_s(self) -> float | None:
         deadline = self._running.next_deadline() if self._running else None
-        return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        return None if deadline is None else min(max(deadline - time.monotonic(), 0.0), _LONGEST_WAIT_S)
 
     def _read_control(self) -> None:
         data = os.read(self._control_fd, _CHUNK)
