@@ -13,7 +13,7 @@ export VIDEOS
 .PHONY: demo test check format docs
 
 demo: .venv/.demo
-	@$(PY) examples/demo.py
+	@$(PY) -m tools.demo
 
 test: .venv/.dev
 	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 TOP = Path(__file__).resolve().parents[1]
 SHARED = TOP.parent / "shared"
@@ -16,6 +21,7 @@ PARTS = {
     "pycrop": "one small film for each face",
     "pyframes": "pictures of the film",
 }
+MOST_SHOWN = 10
 REAL_PEOPLE = ("grid_2people_turns_cut.mp4", "visualvoice_interview.mp4", "retalking_face2.mp4")
 
 
@@ -34,23 +40,39 @@ def find_videos() -> Path:
     return root
 
 
+def find_results(root: Path) -> Iterator[str]:
+    """The finished output folders below `root`."""
+    for folder, folders, files in os.walk(root):
+        if "vidfleet.json" in files:
+            folders.clear()  # thousands of pictures, and nothing else that we look for
+            yield folder
+
+
+def show(results: Sequence[str]) -> None:
+    """Say where the results lie, and what is in them."""
+    if not results:
+        print("\nNo results.")
+        return
+    print("\nResults:")
+    for folder in results[:MOST_SHOWN]:
+        print(f"  {folder}")
+    if len(results) > MOST_SHOWN:
+        print(f"  and {len(results) - MOST_SHOWN} more")
+    print("In each of them:")
+    for part, meaning in PARTS.items():
+        print(f"  {part + '/':10} {meaning}")
+
+
 def main() -> int:
     """Run the user's own command and say where its results lie."""
     root = find_videos()
     environment = dict(os.environ)
     if (SHARED / "weights").is_dir():
         environment.setdefault("VIDFLEET_WEIGHTS", str(SHARED / "weights"))
-    print(f"cd inference_folder && python parallel_runner.py --video_root {root}\n", flush=True)
+    print(f"cd inference_folder && python parallel_runner.py --video_root {shlex.quote(str(root))}\n", flush=True)
     command = [sys.executable, "parallel_runner.py", "--video_root", str(root)]
     status = subprocess.run(command, cwd=TOP / "inference_folder", env=environment, check=False).returncode
-    results = sorted(record.parent for record in root.rglob("vidfleet.json"))
-    print("\nResults:" if results else "\nNo results.")
-    for folder in results:
-        print(f"  {folder}")
-    if results:
-        print("In each of them:")
-    for part, meaning in PARTS.items() if results else ():
-        print(f"  {part + '/':10} {meaning}")
+    show(sorted(find_results(root)))
     return status
 
 
