@@ -46,6 +46,7 @@ def full(weights: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_people_who_take_turns_are_told_apart(media: Path, weights: Path, tmp_path: Path) -> None:
     video = media / "grid_2people_turns_cut.mp4"
     found = process(video, tmp_path / "out", *full(weights), "--frames", "none")
@@ -58,6 +59,7 @@ def test_two_people_who_take_turns_are_told_apart(media: Path, weights: Path, tm
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_talkers_of_grid_are_right_in_97_5_percent_of_frames(media: Path, weights: Path, tmp_path: Path) -> None:
     truth = json.loads((media / "speech_truth.json").read_text())["spans"]
     right = []
@@ -91,6 +93,7 @@ def peak_kib(video: Path, out: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     # Four times as much of shots, faces, tracks and frames; small, so that it takes seconds.
     pictures = [cv2.resize(picture, (256, 192)) for picture in two_shots(seconds=4)] * 8
