@@ -18,6 +18,7 @@ from vidfleet.errors import OccupiedError
 from vidfleet.runner import rename
 from vidfleet.runner import stage as staging
 from vidfleet.runner.finish import finish, publish_whole_stage
+from vidfleet.runner.provenance import MadeBy
 from vidfleet.runner.rename import exchange, move_new
 from vidfleet.runner.stage import alias_folder, complete_publishing, old_aside
 
@@ -260,7 +261,7 @@ def _next_start(workshop: Workshop, task: Task) -> None:
     if workshop.judge("a.mp4").must_run:
         complete_publishing(task.stage)
         if workshop.judge("a.mp4").must_run:
-            assert publish_whole_stage(task, workshop.description)
+            assert publish_whole_stage(task, workshop.description, workshop.settings)
     assert not workshop.judge("a.mp4").must_run
 
 
@@ -283,7 +284,10 @@ def test_a_kill_at_any_step_of_publishing_is_completed_by_the_next_start(
                 patch.setattr(rename, "_renameat2", lambda *_: 22)
             done = _kill_at(patch, step)
             try:
-                finish(task, workshop.description, (workshop.attempt(),), workshop.claims, made_by={})
+                finish(
+                    task, workshop.description, (workshop.attempt(),), workshop.claims,
+                    made_by=MadeBy({}), settings=workshop.settings,
+                )  # fmt: skip
             except _Killed:
                 pass
             else:

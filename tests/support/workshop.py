@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.fleet import write_video
 from vidfleet.data import Attempt, Device, Evidence, Lane, Probe, Stage, Task, Video
-from vidfleet.runner import stage as staging
+from vidfleet.runner.begin import begin
 from vidfleet.runner.claims import Claims
 from vidfleet.runner.discover import discover
 from vidfleet.runner.finish import Problem, finish
 from vidfleet.runner.plan import Verdict, judge, stage_of
+from vidfleet.runner.provenance import MadeBy
 from vidfleet.settings import RunSettings
 from vidfleet.workloads.base import Description, Promise
 
@@ -75,13 +76,16 @@ class Workshop:
 
     def prepare(self, task: Task) -> None:
         self.claims.take(task.stage)
-        staging.prepare(task.stage, task.video, self.settings, makes_output_folder=True)
+        begin(task, self.description, self.settings)
 
     def attempt(self) -> Attempt:
         return Attempt(1, Lane(0, Device("cpu", ""), 1), "host", 1.0, 2.0, "done", "", Evidence(exit_status=0))
 
     def finish(self, task: Task) -> Problem | None:
-        problem = finish(task, self.description, (self.attempt(),), self.claims, made_by={"version": "1"})
+        problem = finish(
+            task, self.description, (self.attempt(),), self.claims, made_by=MadeBy({"version": "1"}),
+            settings=self.settings,
+        )  # fmt: skip
         self.claims.release(task.stage)
         return problem
 
@@ -95,7 +99,7 @@ class Workshop:
     def judge(self, name: str) -> Verdict:
         """What a run would say of a video, looked at anew."""
         task = self.task(name)
-        return judge(task.video, task.stage, self.description)
+        return judge(task.video, task.stage, self.description, self.settings)
 
     def promise(self, *files: str, counted: tuple[str, ...] = ("pyframes", "pycrop")) -> None:
         self.description = replace(self.description, promise=Promise(files, counted))

@@ -16,6 +16,7 @@ from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
 from vidfleet.errors import ClaimedError, OccupiedError, SetupError, UsageError
 from vidfleet.executors.base import Lost
 from vidfleet.runner import stage as staging
+from vidfleet.runner.begin import begin
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, VideoEnded
 from vidfleet.runner.failures import DONE, INTERRUPTED, Kind, recognise
 from vidfleet.runner.finish import finish, publish_whole_stage, remember_failure
@@ -24,12 +25,13 @@ from vidfleet.runner.queue import Case, Queue
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from vidfleet.executors.base import Executor, LaneEvent
     from vidfleet.runner.claims import Claims
     from vidfleet.runner.events import Event
     from vidfleet.runner.ledger import RunFolder
+    from vidfleet.runner.provenance import MadeBy
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description, Workload
 
@@ -70,7 +72,7 @@ class Execution:
     def __init__(
         self, tasks: tuple[Task, ...], lanes: tuple[Lane, ...], *, workload: Workload, description: Description,
         executor: Executor, settings: RunSettings, claims: Claims, folder: RunFolder, tell: Callable[[Event], None],
-        tick: Callable[[float], None], stop: Stop, made_by: Mapping[str, str],
+        tick: Callable[[float], None], stop: Stop, made_by: MadeBy,
     ) -> None:  # fmt: skip
         self._queue = Queue([Case(task) for task in tasks], len(lanes), settings.schedule)
         self._idle = list(lanes)
@@ -126,12 +128,7 @@ class Execution:
             if self._is_settled(case):
                 self._claims.release(task.stage)
                 return False
-            staging.prepare(
-                task.stage,
-                task.video,
-                self._settings,
-                makes_output_folder=self._described.makes_output_folder,
-            )
+            begin(task, self._described, self._settings)
         except (ClaimedError, OccupiedError) as error:
             self._claims.release(task.stage)
             kind = "claimed" if isinstance(error, ClaimedError) else "foreign"
@@ -154,10 +151,10 @@ class Execution:
         task = case.task
         self._describe_again()
         staging.complete_publishing(task.stage)
-        verdict = judge(task.video, task.stage, self._described)
+        verdict = judge(task.video, task.stage, self._described, self._settings)
         if verdict.kind:
             self._settle(case, Outcome(task.video, "blocked", verdict.kind, verdict.reason, probe=task.probe))
-        elif not verdict.must_run or publish_whole_stage(task, self._described):
+        elif not verdict.must_run or publish_whole_stage(task, self._described, self._settings):
             self._settle(case, Outcome(task.video, "up_to_date", probe=task.probe))
         else:
             return False
@@ -239,7 +236,10 @@ class Execution:
             return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted"), None
         kind = recognise(evidence)
         if kind is None:
-            problem = finish(case.task, self._described, (*case.attempts, attempt), self._claims, made_by=self._made_by)
+            problem = finish(
+                case.task, self._described, (*case.attempts, attempt), self._claims,
+                made_by=self._made_by, settings=self._settings,
+            )  # fmt: skip
             if problem is None:
                 return attempt, None
             evidence = replace(evidence, declared_kind=problem.kind, message=problem.reason)
@@ -256,6 +256,8 @@ class Execution:
         return used < allowed
 
     def _empty_stage(self, task: Task) -> None:
+        if self._described.traits.resumable:
+            return  # the next attempt continues in it
         if self._claims.still_ours(task.stage):  # else another runner works there by now
             with contextlib.suppress(OSError):  # the next attempt says it, if there is one
                 staging.empty(task.stage.folder)

@@ -14,11 +14,11 @@ from vidfleet.runner import record as records
 from vidfleet.runner import stage as staging
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from vidfleet.data import Attempt, Stage, Task
     from vidfleet.runner.claims import Claims
+    from vidfleet.runner.provenance import MadeBy
     from vidfleet.runner.record import Record
+    from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description
 
 
@@ -39,7 +39,8 @@ def finish(
     attempts: tuple[Attempt, ...],
     claims: Claims,
     *,
-    made_by: Mapping[str, str],
+    made_by: MadeBy,
+    settings: RunSettings,
 ) -> Problem | None:
     """Record and publish an attempt's output; a Problem where it cannot be."""
     if not claims.still_ours(task.stage):
@@ -76,13 +77,13 @@ def _shown(task: Task, beside: tuple[str, ...], ours: frozenset[str]) -> tuple[s
     return tuple(sorted(new | {name for name in ours if os.path.lexists(task.stage.target.parent / name)}))
 
 
-def publish_whole_stage(task: Task, description: Description) -> bool:
+def publish_whole_stage(task: Task, description: Description, settings: RunSettings) -> bool:
     """Publish what a killed runner had finished but not yet published; False where there is no such thing."""
     if task.stage.output.is_symlink():
         return False  # leads to what was published
     try:
         record = records.read_record(task.stage.output)
-        if record is None or records.difference(record, task.video, description, task.stage.output):
+        if record is None or records.difference(record, task.video, description, task.stage.output, settings):
             return False
         old = records.read_record(task.stage.target)
         staged = (_staged(task, name) for name in sorted(record.beside))

@@ -62,7 +62,7 @@ def make_plan(
     for video in videos:
         if video in blocked:
             continue
-        verdict = judge(video, stages[video], description)
+        verdict = judge(video, stages[video], description, settings)
         if verdict.kind:
             settled.append(Outcome(video, "blocked", verdict.kind, verdict.reason))
         elif not verdict.must_run:
@@ -116,7 +116,7 @@ def _nested(stages: dict[Video, Stage]) -> Iterable[Outcome]:
             yield Outcome(video, "blocked", "collision", reason)
 
 
-def judge(video: Video, stage: Stage, description: Description) -> Verdict:
+def judge(video: Video, stage: Stage, description: Description, settings: RunSettings) -> Verdict:
     """Whether ``video`` is done, has to run, or must not be touched."""
     if is_half_published(stage):
         return Verdict(True, reason="a killed run left its publishing half done")
@@ -132,10 +132,12 @@ def judge(video: Video, stage: Stage, description: Description) -> Verdict:
     if record is None:
         reason = "its output folder is there already and was not made by vidfleet; move it away, or use --output DIR"
         return Verdict(False, "foreign", reason)
-    return _judge_record(record, video, target, description)
+    return _judge_record(record, video, target, description, settings)
 
 
-def _judge_record(record: Record, video: Video, folder: Path, description: Description) -> Verdict:
+def _judge_record(
+    record: Record, video: Video, folder: Path, description: Description, settings: RunSettings
+) -> Verdict:
     if record.maker != description.name:
         reason = f"its output folder was made by {record.maker}; move it away, or use --output DIR"
         return Verdict(False, "foreign", reason)
@@ -144,7 +146,7 @@ def _judge_record(record: Record, video: Video, folder: Path, description: Descr
             f"{folder} was made with more than is here now, and no lesser result may take its place: nothing is run\n"
             + description.fallback
         )
-    changed = difference(record, video, description, folder)
+    changed = difference(record, video, description, folder, settings)
     return Verdict(bool(changed), reason=changed)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vidfleet.data import Attempt, Task, Video
+    from vidfleet.runner.provenance import MadeBy
+    from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description, Promise
 
 RECORD_NAME = "vidfleet.json"
@@ -94,7 +96,7 @@ def published_beside(folder: Path) -> frozenset[str]:
     return record.beside if record else frozenset()
 
 
-def difference(record: Record, video: Video, description: Description, folder: Path) -> str:
+def difference(record: Record, video: Video, description: Description, folder: Path, settings: RunSettings) -> str:
     """What keeps ``record`` from being current, in a few words; empty when the folder is done."""
     return (
         _input_difference(record.input, video)
@@ -154,7 +156,7 @@ def make_record(
     description: Description,
     attempts: tuple[Attempt, ...],
     beside: tuple[str, ...],
-    made_by: Mapping[str, Any],
+    made_by: MadeBy,
 ) -> dict[str, Any]:
     """The record of a finished attempt whose output is in the task's stage; plain JSON values."""
     video, probe, output = task.video, task.probe, task.stage.output
@@ -191,7 +193,7 @@ def make_record(
             "beside": list(beside),
             "adopted": False,
         },
-        "vidfleet": dict(made_by),
+        "vidfleet": dict(made_by.vidfleet),
     }
 
 

@@ -22,6 +22,7 @@ from vidfleet.runner.execute import Execution, Stop
 from vidfleet.runner.ledger import Ledger, RunFolder
 from vidfleet.runner.plan import Plan, judge, make_plan, stage_of
 from vidfleet.runner.progress import choose_display
+from vidfleet.runner.provenance import MadeBy
 from vidfleet.runner.report import write_report
 from vidfleet.settings import RunSettings
 from vidfleet.worker.gpus import make_lanes
@@ -145,7 +146,7 @@ def _work(
 ) -> Execution:  # fmt: skip
     """Open the lanes, work, and leave nothing running whatever happens."""
     executor = make_executor(executor_name)
-    made_by = {"version": vidfleet.__version__, "run": folder.id, "command": shlex.join(sys.argv)}
+    made_by = MadeBy({"version": vidfleet.__version__, "run": folder.id, "command": shlex.join(sys.argv)})
     execution = Execution(
         prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
         executor=executor, settings=prepared.settings, claims=Claims(), folder=folder, tell=tell, tick=tick,
@@ -166,7 +167,7 @@ def _look_again(outcomes: list[Outcome], prepared: Prepared) -> Iterator[Outcome
     for outcome in outcomes:
         if outcome.kind == "claimed":
             stage = stage_of(outcome.video, prepared.root, prepared.settings)
-            verdict = judge(outcome.video, stage, prepared.description)
+            verdict = judge(outcome.video, stage, prepared.description, prepared.settings)
             if not verdict.must_run and not verdict.kind:
                 yield Outcome(outcome.video, "up_to_date", probe=outcome.probe)
                 continue
