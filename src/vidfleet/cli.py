@@ -191,3 +191,5 @@ def _heed_signals(stop: Stop) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has SIGHUP ignored, and means it
             signal.signal(number, lambda received, _: stop.ask(received))
+    signal.signal(signal.SIGUSR1, lambda *_: stop.ask(signal.SIGTERM, drain=True))
+    signal.signal(signal.SIGTSTP, lambda *_: stop.ask_to_pause())

@@ -152,8 +152,14 @@ class Evidence:
     """The signal that ended it, where one did."""
     timed_out: bool = False
     """Its time limit was reached and it was ended for that."""
+    stalled: bool = False
+    """It had neither output nor processor time for ``--stall`` and was ended for that."""
     cancelled: bool = False
     """The runner asked for its end."""
+    oom_killed: bool = False
+    """It was killed while the kernel's count of out-of-memory kills rose."""
+    device_trouble: str = ""
+    """What is wrong with the lane's device, in words, as its driver tells."""
     declared_kind: str = ""
     """The kind that the workload itself named (a class may)."""
     message: str = ""

@@ -65,6 +65,9 @@ class FindSettings:
     include: tuple[str, ...] = option((), "only videos whose path below the root matches", metavar="GLOB")
     exclude: tuple[str, ...] = option((), "no videos whose path below the root matches", metavar="GLOB")
     limit: int | None = option(None, "no more than the first N videos", metavar="N", parse=parse_count)
+    files_from: str = option(
+        "", "only the videos that FILE names, one path a line; - reads them from standard input", metavar="FILE"
+    )
     output: Path | None = option(None, "mirror the tree here instead of writing beside the videos", metavar="DIR")
 
     @property
@@ -110,10 +113,45 @@ class RetrySettings:
         metavar="T",
         parse=parse_time_limit,
     )
+    stall: float = option(
+        1800.0, "an attempt that neither says nor computes anything for so long is ended; 0: never", metavar="S",
+        parse=parse_seconds,
+    )  # fmt: skip
+    quarantine: int = option(
+        3, "failures in a row after which a GPU gets no more videos, while others succeed", metavar="N",
+        parse=parse_count,
+    )  # fmt: skip
+    on_interrupt: Literal["end", "drain"] = option(
+        "end", "after Ctrl-C: end running attempts, or let them finish; a second one ends them at once"
+    )
     grace: float = option(
         10.0, "seconds between SIGTERM and SIGKILL when an attempt is ended", metavar="S", parse=parse_seconds
     )
     retry_failed: bool = option(True, "run the videos again that failed in an earlier run")
+
+
+@dataclass(frozen=True)
+class ResumeSettings:
+    """What counts as done, and what becomes of what is there."""
+
+    only: Literal["all", "failed"] = option("all", "failed: only the videos that failed in an earlier run")
+    keep_stale: bool = option(False, "keep outputs although the script or its arguments have changed since")
+    depends: tuple[str, ...] = option(
+        (), "files that the results depend on: when one changes, all run again", metavar="GLOB"
+    )
+    fingerprint: Literal["ends", "content"] = option(
+        "ends", "what of a video is hashed: its first and last MiB, or all of it"
+    )
+    existing: Literal["block", "adopt", "seed", "replace"] = option(
+        "block",
+        "a folder that is there and not ours: leave it alone, take it as done, start on a copy of it, "
+        "or put it aside as <stem>.old",
+    )
+    on_collision: Literal["block", "suffix"] = option(
+        "block", "two videos with one stem: leave both alone, or call their folders <stem>_mp4 and <stem>_mkv"
+    )
+    resume_stage: bool = option(False, "keep what a failed or killed attempt left, and let the next one continue in it")
+    durable: bool = option(False, "write each output to the disk itself before it becomes visible")
 
 
 @dataclass(frozen=True)
@@ -130,7 +168,7 @@ class WorkloadSettings:
 
 
 @dataclass(frozen=True)
-class RunSettings(FindSettings, LaneSettings, StageSettings, RetrySettings):
+class RunSettings(FindSettings, LaneSettings, StageSettings, RetrySettings, ResumeSettings):
     """Everything about a run but what runs in it."""
 
 
@@ -139,4 +177,5 @@ RUN_GROUPS: tuple[tuple[str, type], ...] = (
     ("lanes", LaneSettings),
     ("staging", StageSettings),
     ("order and retries", RetrySettings),
+    ("what is done already", ResumeSettings),
 )

@@ -41,21 +41,24 @@ def _start(executor: Executor, lane: Lane, code: str, tmp_path: Path, timeout_s:
     executor.start(lane, Start(f"a{lane.index}", program, log, timeout_s=timeout_s, grace_s=0.3))
 
 
-def _next(executor: Executor, *, within_s: float = 15.0) -> LaneEvent:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        for event in executor.wait(0.2):
-            if not isinstance(event.message, Ready):
-                return event
-    raise AssertionError("nothing was heard")
+def _hear(executor: Executor, count: int, *, within_s: float = 15.0) -> list[LaneEvent]:
+    deadline, heard = time.monotonic() + within_s, list[LaneEvent]()
+    while len(heard) < count:
+        assert time.monotonic() < deadline, "nothing was heard"
+        heard += [event for event in executor.wait(0.2) if not isinstance(event.message, Ready)]
+    return heard
+
+
+def _next(executor: Executor) -> LaneEvent:
+    (event,) = _hear(executor, 1)
+    return event
 
 
 def test_a_lane_sees_its_own_device(executor: Executor, tmp_path: Path) -> None:
     """And the two run at the same time."""
     for lane in LANES:
         _start(executor, lane, "import os, time; time.sleep(0.5); print(os.environ['CUDA_VISIBLE_DEVICES'])", tmp_path)
-    heard = {_next(executor).lane.index, _next(executor).lane.index}
-    assert heard == {0, 1}
+    assert {event.lane.index for event in _hear(executor, 2)} == {0, 1}
     assert [(tmp_path / f"{i}.log").read_text().strip() for i in range(2)] == ["0", "1"]
 
 
@@ -94,6 +97,19 @@ def test_an_attempt_can_be_cancelled(executor: Executor, tmp_path: Path) -> None
     assert isinstance(message, Failed)
     assert message.evidence.cancelled
     _start(executor, LANES[0], "pass", tmp_path)
+    assert isinstance(_next(executor).message, Finished)
+
+
+def test_an_attempt_can_be_paused_and_goes_on(executor: Executor, tmp_path: Path) -> None:
+    """Stopped time counts for no limit."""
+    _start(executor, LANES[0], "import time; print(1, flush=True); time.sleep(0.3)", tmp_path, timeout_s=1.5)
+    log = tmp_path / "0.log"
+    while not (log.exists() and log.read_text().strip()):
+        time.sleep(0.02)
+    executor.pause(LANES[0])
+    time.sleep(2.5)
+    assert not [event for event in executor.wait(0) if not isinstance(event.message, Ready)]
+    executor.resume(LANES[0])
     assert isinstance(_next(executor).message, Finished)
 
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from vidfleet.data import Evidence
-from vidfleet.runner.failures import BY_NAME, KINDS, recognise
+from vidfleet.runner.failures import BY_NAME, KINDS, SameError, recognise
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,46 @@ def test_a_good_end_is_no_failure() -> None:
 
 def test_retries_follow_the_table() -> None:
     assert {kind.name: kind.retries for kind in KINDS} == {
-        "setup": 0, "bad_input": 0, "timeout": 1, "crash": 1, "missing_output": 0, "error": None,
+        "setup": 0, "bad_input": 0, "disk_full": 0, "timeout": 1, "host_memory": 1, "gpu_memory": 1, "device": 2,
+        "crash": 1, "missing_output": 0, "error": None,
     }  # fmt: skip
-    assert [name for name, kind in BY_NAME.items() if kind.stops_run] == ["setup"]
+    assert [name for name, kind in BY_NAME.items() if kind.stops_run] == ["setup", "disk_full"]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", "gpu_memory"),
+        ("RuntimeError: HIP out of memory", "gpu_memory"),
+        ("cupy.cuda.memory.OutOfMemoryError: Out of memory allocating 8 bytes (CUDA)", "gpu_memory"),
+        ("onnxruntime: Failed to allocate memory for requested buffer of size 12", "gpu_memory"),
+        ("RuntimeError: CUDA error: uncorrectable ECC error encountered", "device"),
+        ("CUDA error: all CUDA-capable devices are busy or unavailable", "device"),
+        ("CUDA error: unspecified launch failure", "device"),
+        ("RuntimeError: No CUDA GPUs are available", "error"),
+        ("OSError: [Errno 28] No space left on device: 'x'", "disk_full"),
+        ("OSError: [Errno 122] Disk quota exceeded", "disk_full"),
+        ("MemoryError", "error"),
+        ("ValueError: the device is unlikely", "error"),
+    ],
+)
+def test_a_kind_is_read_off_the_last_words(words: str, kind: str) -> None:
+    """Of an attempt that failed; the line that shows it is the reason."""
+    found = recognise(Evidence(exit_status=1, log_tail=f"Traceback (most recent call last):\n{words}"))
+    assert found is not None
+    assert found.name == kind
+    assert words in found.say(Evidence(exit_status=1, log_tail=words))
+    assert recognise(Evidence(exit_status=0, log_tail=words)) is None
+
+
+def test_one_error_of_many_videos_is_noticed_once_and_only_without_success() -> None:
+    """Names and numbers in the reason do not matter."""
+    error = BY_NAME["error"]
+    same = SameError(3)
+    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, "a_1")
+    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, "a_1")
+    assert not same.failed(error, "exit status 1: other", 2, "b")
+    assert not same.failed(error, "exit status 1: no module x in b_2.mp4", 2, "b_2")
+    assert same.failed(error, "exit status 1: no module x in c_3.mp4", 3, "c_3")
+    same.succeeded()
+    assert not same.failed(error, "exit status 1: no module x in d_4.mp4", 4, "d_4")

@@ -48,6 +48,14 @@ class Executor(Protocol):
         """Ask the lane's attempt to end: SIGTERM, then SIGKILL after ``grace_s``."""
         ...
 
+    def pause(self, lane: Lane) -> None:
+        """Stop the lane's attempt (SIGSTOP)."""
+        ...
+
+    def resume(self, lane: Lane) -> None:
+        """Let the lane's attempt go on (SIGCONT)."""
+        ...
+
     def wait(self, timeout_s: float | None) -> list[LaneEvent]:
         """What happened; returns early, with nothing, after :meth:`wake`."""
         ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.errors import LaneError
 from vidfleet.executors.base import LaneEvent, Lost
-from vidfleet.worker.messages import Cancel, Failed, Finished
+from vidfleet.worker.messages import Cancel, Failed, Finished, Pause, Resume
 from vidfleet.worker.process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -54,6 +54,14 @@ class LocalExecutor:
     def cancel(self, lane: Lane, grace_s: float) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
         self._workers[lane.index].send(Cancel(grace_s))
+
+    def pause(self, lane: Lane) -> None:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        self._workers[lane.index].send(Pause())
+
+    def resume(self, lane: Lane) -> None:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        self._workers[lane.index].send(Resume())
 
     def wait(self, timeout_s: float | None) -> list[LaneEvent]:
         """See :class:`~vidfleet.executors.base.Executor`."""

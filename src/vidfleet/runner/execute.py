@@ -7,9 +7,11 @@ the executor, and what it hears makes an outcome, a retry, or nothing.
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
@@ -17,11 +19,12 @@ from vidfleet.errors import ClaimedError, OccupiedError, SetupError, UsageError
 from vidfleet.executors.base import Lost
 from vidfleet.runner import stage as staging
 from vidfleet.runner.begin import begin
-from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, VideoEnded
-from vidfleet.runner.failures import DONE, INTERRUPTED, Kind, recognise
-from vidfleet.runner.finish import finish, publish_whole_stage, remember_failure
+from vidfleet.runner.devices import Devices
+from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, Notice, VideoEnded
+from vidfleet.runner.failures import DONE, INTERRUPTED, Kind, SameError, recognise
+from vidfleet.runner.finish import finish, is_disk_full, publish_whole_stage, remember_failure
 from vidfleet.runner.plan import judge
-from vidfleet.runner.queue import Case, Queue
+from vidfleet.runner.queue import Case, Queue, Running
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
@@ -39,31 +42,43 @@ _BETWEEN_TICKS_S = 1.0
 
 
 class Stop:
-    """Somebody's wish that the run ends; a signal handler may call :meth:`ask`."""
+    """Somebody's wish that the run ends, or stands still; a signal handler may call its methods."""
 
     def __init__(self) -> None:
         self.signal = 0
         self.times = 0
+        self.drain = False
+        self.pause = False
         self._wake: Callable[[], None] | None = None
 
-    def ask(self, number: int) -> None:
-        """Ask once to end in order, twice to end at once. Before lanes are open it ends by KeyboardInterrupt."""
+    def ask(self, number: int, *, drain: bool = False) -> None:
+        """Ask once to end in order, twice to end at once; ``drain`` lets what runs finish first.
+
+        Before lanes are open it ends by KeyboardInterrupt.
+        """
         self.signal = self.signal or number
-        self.times += 1
+        self.drain = self.drain or drain
+        self.times += not drain
         if self._wake is None:
             raise KeyboardInterrupt
+        self._wake()
+
+    def ask_to_pause(self) -> None:
+        """Ask for a halt of all attempts and of this process, until SIGCONT."""
+        if self._wake is None:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return
+        self.pause = True
         self._wake()
 
     def arm(self, wake: Callable[[], None]) -> None:
         """From now on ``wake`` tells the run that it was asked."""
         self._wake = wake
 
-
-@dataclass
-class _Running:
-    case: Case
-    lane: Lane
-    started_at: float
+    @property
+    def is_asked(self) -> bool:
+        """Nothing new is to be started."""
+        return self.drain or self.times > 0
 
 
 class Execution:
@@ -72,12 +87,16 @@ class Execution:
     def __init__(
         self, tasks: tuple[Task, ...], lanes: tuple[Lane, ...], *, workload: Workload, description: Description,
         executor: Executor, settings: RunSettings, claims: Claims, folder: RunFolder, tell: Callable[[Event], None],
-        tick: Callable[[float], None], stop: Stop, made_by: MadeBy,
+        tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool,
     ) -> None:  # fmt: skip
-        self._queue = Queue([Case(task) for task in tasks], len(lanes), settings.schedule)
+        self._queue = Queue([Case(task) for task in tasks], lanes, settings.schedule)
+        self._devices = Devices(lanes, settings.quarantine)
+        self._same_error = SameError(max(3, len(lanes)))
+        if proven:
+            self._same_error.succeeded()
         self._idle = list(lanes)
         self._lanes = lanes
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._workload = workload
         self._described = description
         self._seen_files = _stamps(description)
@@ -92,6 +111,7 @@ class Execution:
         self._made_by = made_by
         self._host = socket.gethostname()
         self.outcomes: list[Outcome] = []
+        self.notices: list[str] = []
         self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
 
     def run(self) -> None:
@@ -102,6 +122,7 @@ class Execution:
             for event in self._executor.wait(max(next_tick - time.monotonic(), 0.0)):
                 self._hear(event)
             self._heed_stop()
+            self._heed_pause()
             self._fill_lanes()
             if time.monotonic() >= next_tick:
                 self._tick(time.time())
@@ -113,12 +134,22 @@ class Execution:
     # ---- taking tasks
 
     def _fill_lanes(self) -> None:
-        for lane in list(self._idle):
-            while not self._stopped() and (case := self._queue.take(lane)) and not self._begin(case, lane):
+        self._offer_work()
+        if not self._running and not self._is_ending():  # all that is left waits for a verdict that cannot come
+            self._devices.let_all_work()
+            self._offer_work()
+
+    def _offer_work(self) -> None:
+        for lane in [lane for lane in self._idle if self._devices.may_work(lane)]:
+            while not self._is_ending() and (case := self._take(lane)) and not self._begin(case, lane):
                 pass  # settled without an attempt: the lane takes the next
 
-    def _stopped(self) -> bool:
-        return bool(self.stopped_by or self._stop.times)
+    def _take(self, lane: Lane) -> Case | None:
+        usable = [lane for lane in self._lanes if not self._devices.is_out(lane)]
+        return self._queue.take(lane, list(self._running.values()), usable)
+
+    def _is_ending(self) -> bool:
+        return bool(self.stopped_by) or self._stop.is_asked
 
     def _begin(self, case: Case, lane: Lane) -> bool:
         """Claim, stage and start; False where the task was settled without an attempt."""
@@ -141,7 +172,10 @@ class Execution:
             return False
         except OSError as error:
             self._claims.release(task.stage)
-            self._settle(case, Outcome(task.video, "failed", "error", f"its stage cannot be made: {error}"))
+            kind = "disk_full" if is_disk_full(error) else "error"
+            self.stopped_by = "disk_full" if kind == "disk_full" else self.stopped_by
+            reason = f"its stage cannot be made: {error}"
+            self._settle(case, Outcome(task.video, "failed", kind, reason, probe=task.probe))
             return False
         self._start(case, lane)
         return True
@@ -175,9 +209,10 @@ class Execution:
             log=str(self._folder.log_path(task.video)),
             timeout_s=time_limit_s(settings.timeout, task.probe.duration_s),
             grace_s=settings.grace,
+            stall_s=settings.stall or None,
         )
         self._idle.remove(lane)
-        self._running[case.name] = _Running(case, lane, time.time())
+        self._running[case.name] = Running(case, lane, time.time())
         self._tell(AttemptStarted(task, lane, len(case.attempts) + 1))
         self._executor.start(lane, start)
 
@@ -200,7 +235,7 @@ class Execution:
         else:
             self._ended(running, message.evidence)
 
-    def _ended(self, running: _Running, evidence: Evidence) -> None:
+    def _ended(self, running: Running, evidence: Evidence) -> None:
         case, task = running.case, running.case.task
         name = case.name
         attempt, kind = self._conclude(running, evidence)
@@ -212,20 +247,55 @@ class Execution:
             self._empty_stage(task)
             self._finish_case(case, attempt, "interrupted", "", attempt.reason)
         elif kind is None:
-            self._finish_case(case, attempt, "done", "", "")
-        elif self._may_retry(case, kind):
+            self._succeeded(case, attempt)
+        else:
+            self._failed(case, attempt, kind)
+
+    def _succeeded(self, case: Case, attempt: Attempt) -> None:
+        self._same_error.succeeded()
+        self._quarantine(self._devices.succeeded(attempt.lane, case))
+        self._finish_case(case, attempt, "done", "", "")
+
+    def _failed(self, case: Case, attempt: Attempt, kind: Kind) -> None:
+        task, video = case.task, case.task.video
+        if kind.stops_run:
+            self._stop_for(kind.stops_run, attempt.reason)
+        elif self._same_error.failed(kind, attempt.reason, video.position, video.stem, task.stage.entry_stem):
+            self._stop_for("setup", f"different videos failed with one and the same error: {attempt.reason}")
+        will_retry = self._may_retry(case, kind)
+        newly_out = self._devices.failed(attempt.lane, case, is_to_blame=kind.blames_device, will_retry=will_retry)
+        if will_retry:
+            case.room = kind.room
             self._claims.release(task.stage)
             self._tell(AttemptEnded(task, attempt, will_retry=True))
-            self._queue.put_back(case, running.lane)
+            self._queue.put_back(case, attempt.lane)
         else:
-            if kind.stops_run:
-                self.stopped_by = "setup"
             remember_failure(task, kind.name, attempt)
             if not self._settings.keep_failed:
                 self._empty_stage(task)
             self._finish_case(case, attempt, "failed", kind.name, attempt.reason)
+        self._quarantine(newly_out)
 
-    def _conclude(self, running: _Running, evidence: Evidence) -> tuple[Attempt, Kind | None]:
+    def _quarantine(self, labels: tuple[str, ...]) -> None:
+        for label in labels:
+            self._notice(
+                f"{label} fails while others succeed: it gets no more videos in this run, and what failed on it is "
+                "tried on the others"
+            )
+            for lane in self._lanes:
+                if lane.device.label == label:
+                    self._queue.give_away(lane)
+
+    def _stop_for(self, what: Literal["setup", "disk_full"], reason: str) -> None:
+        if not self.stopped_by:
+            self.stopped_by = what
+            self._notice(f"nothing else is started: {reason}")
+
+    def _notice(self, text: str) -> None:
+        self.notices.append(text)
+        self._tell(Notice(text))
+
+    def _conclude(self, running: Running, evidence: Evidence) -> tuple[Attempt, Kind | None]:
         """Name the kind of end; where it is a good one, write the record and publish."""
         case = running.case
         attempt = Attempt(
@@ -248,12 +318,10 @@ class Execution:
         return replace(attempt, kind=kind.name, reason=kind.say(evidence), evidence=evidence), kind
 
     def _may_retry(self, case: Case, kind: Kind) -> bool:
-        if self._stopped():
-            return False
-        used = case.retries_used.get(kind.name, 0)
+        """Whether there is a try left; failures on a GPU that is out have used up none."""
+        used = sum(a.kind == kind.name and not self._devices.blamed(a) for a in case.attempts[:-1])
         allowed = self._settings.retries if kind.retries is None else kind.retries
-        case.retries_used[kind.name] = used + 1
-        return used < allowed
+        return not self._is_ending() and used < allowed
 
     def _empty_stage(self, task: Task) -> None:
         if self._described.traits.resumable:
@@ -279,14 +347,30 @@ class Execution:
     # ---- ending early
 
     def _heed_stop(self) -> None:
-        """Once: no new work, and running attempts get their grace. Twice: none."""
+        """Once: no new work, and running attempts get their grace, or all the time they need. Twice: none."""
+        if self._stop.is_asked:
+            self.stopped_by = "interrupt"
         if self._stop.times <= self._stopped_times:
             return
+        first = self._stopped_times == 0
         self._stopped_times = self._stop.times
-        self.stopped_by = "interrupt"
+        if first and self._settings.on_interrupt == "drain":
+            return
         grace_s = self._settings.grace if self._stop.times == 1 else 0.0
         for running in self._running.values():
             self._executor.cancel(running.lane, grace_s)
+
+    def _heed_pause(self) -> None:
+        """Ctrl-Z: attempts stand still with us, and go on with us."""
+        if not self._stop.pause:
+            return
+        self._stop.pause = False
+        lanes = [running.lane for running in self._running.values()]
+        for lane in lanes:
+            self._executor.pause(lane)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        for lane in lanes:
+            self._executor.resume(lane)
 
 
 def time_limit_s(timeout: str, duration_s: float) -> float | None:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from vidfleet.data import Evidence
+from vidfleet.runner.text import signature
 
 DONE = "done"
 INTERRUPTED = "interrupted"
@@ -26,9 +29,53 @@ class Kind:
     say: Callable[[Evidence], str]
     """One sentence for people."""
     retries: int | None
-    """How often it is tried again; nothing stands for ``--retries``."""
-    stops_run: bool = False
-    """No other video could do better."""
+    """How often it is tried again, on another lane where there is one; nothing stands for ``--retries``."""
+    room: Literal["", "gpu", "host"] = ""
+    """What a retry has more of: a GPU for itself alone, or a host with half the lanes at work."""
+    blames_device: bool = False
+    """Counts against the GPU that it happened on."""
+    stops_run: Literal["", "setup", "disk_full"] = ""
+    """No other video could do better, so nothing else is started."""
+
+
+_GPU_MEMORY = re.compile(
+    r"(CUDA|HIP|GPU)[^\n]{0,40}out of memory|out of memory[^\n]{0,40}(CUDA|HIP|GPU)|OutOfMemoryError: (CUDA|HIP)"
+    r"|(CUDA_ERROR|hipError)_?OutOfMemory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
+    r"|CU(BLAS|DNN|SOLVER)_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED: Out of memory"
+    r"|Failed to allocate memory for requested buffer",
+    re.IGNORECASE,
+)
+"""As PyTorch, TensorFlow, JAX, CuPy and ONNX Runtime say it."""
+
+_DEVICE = re.compile(
+    r"uncorrectable ECC|\bXid\b|fallen off the bus|GPU is lost|devices?(\(s\))? (is|are|is/are) busy or unavailable"
+    r"|device (kernel image is |is )?unavailable|cudaError(DevicesUnavailable|ECCUncorrectable|LaunchFailure|NoDevice)"
+    r"|unspecified launch failure|CUDA error: unknown error|no CUDA-capable device is detected"
+    r"|CUDA_ERROR_(NOT_INITIALIZED|NO_DEVICE|INVALID_DEVICE|ECC_UNCORRECTABLE|LAUNCH_FAILED|UNKNOWN)|hipErrorNoDevice",
+    re.IGNORECASE,
+)
+_DISK_FULL = re.compile(
+    r"No space left on device|Disk quota exceeded|\[Errno (28|122)\]|\b(ENOSPC|EDQUOT)\b", re.IGNORECASE
+)
+
+
+def _says(pattern: re.Pattern[str]) -> Callable[[Evidence], bool]:
+    """Look for ``pattern`` in an attempt's last words, if it ended badly."""
+    return lambda e: _ended_badly(e) and bool(pattern.search(f"{e.log_tail}\n{e.message}"))
+
+
+def _ended_badly(evidence: Evidence) -> bool:
+    return evidence.exit_status != 0 or bool(evidence.declared_kind)
+
+
+def _line_with(pattern: re.Pattern[str]) -> Callable[[Evidence], str]:
+    """Quote the line that shows it."""
+
+    def say(evidence: Evidence) -> str:
+        lines = f"{evidence.log_tail}\n{evidence.message}".splitlines()
+        return next((line.strip() for line in reversed(lines) if pattern.search(line)), evidence.message)
+
+    return say
 
 
 def _signal_in_words(number: int | None) -> str:
@@ -66,7 +113,7 @@ KINDS: tuple[Kind, ...] = (
         lambda e: e.declared_kind == "setup",
         lambda e: e.message,
         retries=0,
-        stops_run=True,
+        stops_run="setup",
     ),
     Kind(
         "bad_input",
@@ -75,16 +122,50 @@ KINDS: tuple[Kind, ...] = (
         retries=0,
     ),
     Kind(
+        "disk_full",
+        lambda e: e.declared_kind == "disk_full" or _says(_DISK_FULL)(e),
+        lambda e: _line_with(_DISK_FULL)(e) or "the disk is full",
+        retries=0,
+        stops_run="disk_full",
+    ),
+    Kind(
         "timeout",
-        lambda e: e.timed_out,
-        lambda _: "it ran into its time limit (--timeout) and was ended",
+        lambda e: e.timed_out or e.stalled,
+        lambda e: (
+            "it ran into its time limit (--timeout) and was ended"
+            if e.timed_out
+            else "it neither said nor computed anything for --stall seconds and was ended"
+        ),
         retries=1,
+    ),
+    Kind(
+        "host_memory",
+        lambda e: e.oom_killed,
+        lambda _: "the kernel killed it because memory ran out",
+        retries=1,
+        room="host",
+    ),
+    Kind(
+        "gpu_memory",
+        _says(_GPU_MEMORY),
+        _line_with(_GPU_MEMORY),
+        retries=1,
+        room="gpu",
+        blames_device=True,
+    ),
+    Kind(
+        "device",
+        lambda e: _says(_DEVICE)(e) or (bool(e.device_trouble) and _ended_badly(e)),
+        lambda e: e.device_trouble or _line_with(_DEVICE)(e),
+        retries=2,
+        blames_device=True,
     ),
     Kind(
         "crash",
         lambda e: e.signal is not None or e.declared_kind == "crash",
         lambda e: e.message or _signal_in_words(e.signal),
         retries=1,
+        blames_device=True,
     ),
     Kind(
         "missing_output",
@@ -94,7 +175,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "error",
-        lambda e: e.exit_status != 0 or bool(e.declared_kind),
+        _ended_badly,
         _status_in_words,
         retries=None,
     ),
@@ -107,3 +188,24 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 def recognise(evidence: Evidence) -> Kind | None:
     """The kind of failure that ``evidence`` shows; nothing where the attempt did well."""
     return next((kind for kind in KINDS if kind.is_it(evidence)), None)
+
+
+class SameError:
+    """Notices that different videos fail with one and the same error and none succeeds: then it is no video's fault."""
+
+    def __init__(self, enough: int) -> None:
+        self._enough = enough
+        self._videos: dict[str, set[int]] = {}
+        self._has_success = False
+
+    def succeeded(self) -> None:
+        """One success proves that the workload can run here."""
+        self._has_success = True
+
+    def failed(self, kind: Kind, reason: str, position: int, *names: str) -> bool:
+        """Note a failure; True where enough different videos have failed alike. ``names`` are cut out of reasons."""
+        if self._has_success or kind.name in ("bad_input", "timeout", "host_memory", "disk_full"):
+            return False
+        videos = self._videos.setdefault(f"{kind.name}: {signature(reason, *names)}", set())
+        videos.add(position)
+        return len(videos) >= self._enough

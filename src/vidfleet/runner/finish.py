@@ -60,8 +60,9 @@ def finish(
     except (OccupiedError, RecordError) as error:
         return Problem("error", str(error))
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return Problem("error", "the disk is full" if full else f"its output cannot be published: {error}")
+        if is_disk_full(error):
+            return Problem("disk_full", f"its output cannot be published: {error}")
+        return Problem("error", f"its output cannot be published: {error}")
     with contextlib.suppress(OSError):
         task.stage.error.unlink(missing_ok=True)
     return None
@@ -75,6 +76,11 @@ def _shown(task: Task, beside: tuple[str, ...], ours: frozenset[str]) -> tuple[s
     """
     new = {staging.visible_name(task.stage, name) for name in beside}
     return tuple(sorted(new | {name for name in ours if os.path.lexists(task.stage.target.parent / name)}))
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a call failed because there was no room, or none left to this user."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def publish_whole_stage(task: Task, description: Description, settings: RunSettings) -> bool:

@@ -1,17 +1,16 @@
-"""What waits for a lane, in order."""
+"""What waits for a lane, in order, and how much room it wants."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from vidfleet.data import Attempt, Task
+from vidfleet.data import Attempt, Lane, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vidfleet.data import Lane
 
 
 @dataclass
@@ -20,10 +19,10 @@ class Case:
 
     task: Task
     attempts: list[Attempt] = field(default_factory=list)
-    retries_used: dict[str, int] = field(default_factory=dict)
-    """Kind of failure → how often it was tried again for it."""
     avoid: int | None = None
     """The lane that failed last."""
+    room: Literal["", "gpu", "host"] = ""
+    """What its next attempt wants for itself: see ``failures.Kind.room``."""
 
     @property
     def name(self) -> str:
@@ -31,33 +30,64 @@ class Case:
         return f"{self.task.video.position}.{len(self.attempts) + 1}"
 
 
+@dataclass
+class Running:
+    """A case on its lane."""
+
+    case: Case
+    lane: Lane
+    started_at: float
+
+
 class Queue:
     """First come, first served; in round-robin, video i waits for lane i mod N.
 
-    A retry goes before all others, to another lane where there is one.
+    A retry goes before all others, to another lane where there is one, and where it wants room for itself,
+    others wait until it has had it.
     """
 
-    def __init__(self, cases: Sequence[Case], lanes: int, schedule: str) -> None:
+    def __init__(self, cases: Sequence[Case], lanes: Sequence[Lane], schedule: str) -> None:
         self._lanes = lanes
         self._retries: deque[Case] = deque()
-        self._by_position = schedule == "round-robin"
-        self._waiting: list[deque[Case]] = [deque() for _ in range(lanes if self._by_position else 1)]
+        by_position = schedule == "round-robin"
+        self._waiting: list[deque[Case]] = [deque() for _ in range(len(lanes) if by_position else 1)]
         for case in cases:
             self._waiting[case.task.video.position % len(self._waiting)].append(case)
 
-    def take(self, lane: Lane) -> Case | None:
-        """The next for ``lane``, or nothing."""
+    def take(self, lane: Lane, running: Sequence[Running], usable: Sequence[Lane]) -> Case | None:
+        """The next for ``lane``, or nothing; ``usable`` are the lanes that get videos at all."""
+        if any(not self._has_room(item.case.room, item.lane, lane, running) for item in running):
+            return None
         for case in self._retries:
-            if case.avoid != lane.index or self._lanes == 1:
-                self._retries.remove(case)
-                return case
+            if case.avoid == lane.index and len(usable) > 1:
+                continue
+            if case.room and not self._has_room(case.room, lane, lane, running):
+                return None  # what is freed now is for this case
+            self._retries.remove(case)
+            return case
         waiting = self._waiting[lane.index % len(self._waiting)]
         return waiting.popleft() if waiting else None
+
+    def _has_room(self, room: str, owner: Lane, lane: Lane, running: Sequence[Running]) -> bool:
+        """Whether ``lane`` may start something beside what runs, if ``room`` is kept for ``owner``'s attempt."""
+        if room == "gpu" and lane.device.label == owner.device.label:
+            return not any(item.lane.device.label == lane.device.label for item in running)
+        if room == "host":
+            return len(running) < max(1, len(self._lanes) // 2)
+        return True
 
     def put_back(self, case: Case, failed_on: Lane) -> None:
         """Have a case tried again, somewhere else."""
         case.avoid = failed_on.index
         self._retries.append(case)
+
+    def give_away(self, lane: Lane) -> None:
+        """Let other lanes have what waits for a lane that gets no more videos."""
+        if len(self._waiting) > 1:
+            mine = self._waiting[lane.index]
+            others = [waiting for index, waiting in enumerate(self._waiting) if index != lane.index]
+            while mine:
+                min(others, key=len).append(mine.popleft())
 
     def rest(self) -> Iterator[Case]:
         """Take out all that is left."""

@@ -114,7 +114,7 @@ def execute(
     trouble = (f"the ledger is not whole: {ledger.trouble}",) if ledger.trouble else ()
     summary = Summary(
         outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
-        stopped_by=execution.stopped_by, signal=stop.signal, notices=(*prepared.notices, *trouble),
+        stopped_by=execution.stopped_by, signal=stop.signal, notices=(*prepared.notices, *execution.notices, *trouble),
     )  # fmt: skip
     write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
     return summary
@@ -150,7 +150,7 @@ def _work(
     execution = Execution(
         prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
         executor=executor, settings=prepared.settings, claims=Claims(), folder=folder, tell=tell, tick=tick,
-        stop=stop, made_by=made_by,
+        stop=stop, made_by=made_by, proven=any(o.state == "up_to_date" for o in prepared.plan.settled),
     )  # fmt: skip
     stop.arm(executor.wake)
     try:

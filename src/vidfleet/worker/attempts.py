@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Evidence
-from vidfleet.worker.family import die_with_parent, end_descendants
+from vidfleet.worker.family import cpu_seconds, die_with_parent, end_descendants, is_stopped
 from vidfleet.worker.log import CappedLog
+from vidfleet.worker.memory import oom_kills
 from vidfleet.worker.messages import LineBuffer
+from vidfleet.worker.patience import Patience
 
 if TYPE_CHECKING:
     import resource
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from vidfleet.workloads.base import Call, Program
 
 _CHUNK = 1 << 16
+_LAST_CHUNKS = 64
 _SETUP_LIMIT_S = 600.0
 _HOST = Path(__file__).with_name("host.py")
 
@@ -41,11 +44,12 @@ class Running:
     def __init__(self) -> None:
         self.attempt = ""
         self._log: CappedLog | None = None
-        self._deadline: float | None = None
+        self._patience = Patience(None, None)
         self._kill_at: float | None = None
         self._grace_s = 0.0
-        self._timed_out = False
-        self._cancelled = False
+        self._timed_out = self._stalled = self._cancelled = False
+        self._output_bytes = 0
+        self._oom_kills = 0
 
     def spawn(self, argv: tuple[str, ...], folder: str, environment: dict[str, str], **more: object) -> None:
         """Start the process as the head of its own session and group; it ends with this one."""
@@ -71,9 +75,10 @@ class Running:
         self.attempt = start.attempt
         self._log = CappedLog(Path(start.log))
         self._grace_s = start.grace_s
-        self._timed_out = self._cancelled = False
+        self._timed_out = self._stalled = self._cancelled = False
         self._kill_at = None
-        self._deadline = None if start.timeout_s is None else time.monotonic() + start.timeout_s
+        self._patience = Patience(start.timeout_s, start.stall_s)
+        self._oom_kills = oom_kills()
 
     def pipes(self) -> list[int]:
         """File descriptors to watch."""
@@ -88,6 +93,7 @@ class Running:
             return False
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._output, _CHUNK)
+            self._output_bytes += len(data)
             if self._log:
                 self._log.write(data)
             return bool(data)
@@ -95,17 +101,33 @@ class Running:
 
     def next_deadline(self) -> float | None:
         """When :meth:`keep_time` has to be called at the latest, by the monotonic clock."""
-        return self._kill_at if self._kill_at is not None else self._deadline
+        return self._kill_at if self._kill_at is not None else self._patience.next_tick()
 
     def keep_time(self) -> None:
-        """End the attempt when its time, or its grace, is over."""
+        """End the attempt when its time, its patience or its grace is over."""
         now = time.monotonic()
-        if self._kill_at is not None and now >= self._kill_at:
-            self._signal(signal.SIGKILL)
-            self._kill_at = now + 1.0
-        elif self._kill_at is None and self._deadline is not None and now >= self._deadline:
-            self._timed_out = True
+        if self._kill_at is not None:
+            if now >= self._kill_at:
+                self._signal(signal.SIGKILL)
+                self._kill_at = now + 1.0
+            return
+        due = self._patience.next_tick()
+        if due is None or now < due:
+            return
+        pid = self._process.pid
+        activity = self._output_bytes + cpu_seconds(pid) if self._patience.wants_activity else 0.0
+        self._patience.tick(is_stopped=is_stopped(pid), activity=activity)
+        self._timed_out, self._stalled = self._patience.is_over, self._patience.has_stalled
+        if self._timed_out or self._stalled:
             self._ask_to_end(self._grace_s)
+
+    def pause(self) -> None:
+        """Stop all of the attempt's process group."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
 
     def cancel(self, grace_s: float) -> None:
         """Ask for the end; a second time shortens the grace."""
@@ -149,8 +171,9 @@ class Running:
         return self._conclude(self.kill())
 
     def _conclude(self, leftovers: int, *, declared_kind: str = "", message: str = "") -> Evidence:
-        while self._read_output_now():
-            pass
+        for _ in range(_LAST_CHUNKS):  # a class that stays may go on printing from a thread
+            if not self._read_output_now():
+                break
         status, usage, log = self._status, self._usage, self._log
         last_lines = log.last_lines() if log else ""
         if log:
@@ -160,7 +183,9 @@ class Running:
             exit_status=status if status is not None and status >= 0 else None,
             signal=-status if status is not None and status < 0 else None,
             timed_out=self._timed_out,
+            stalled=self._stalled,
             cancelled=self._cancelled,
+            oom_killed=status == -signal.SIGKILL and self._kill_at is None and oom_kills() > self._oom_kills,
             declared_kind=declared_kind,
             message=message,
             log_tail=last_lines,
@@ -232,11 +257,10 @@ class Hosted(Running):
     def begin(self, start: Start, call: Call) -> None:
         """Call ``process`` for the next video."""
         self.begin_attempt(start)
-        self._timeout_s = start.timeout_s
+        self._limits = (start.timeout_s, start.stall_s)
         if not self._ready and start.timeout_s is not None:  # loading the models is not the video's time
-            self._deadline = time.monotonic() + max(start.timeout_s, _SETUP_LIMIT_S)
+            self._patience = Patience(max(start.timeout_s, _SETUP_LIMIT_S), start.stall_s)
         self._answer = None
-        self._usage_before = (0.0, 0)
         order = json.dumps({"video": call.video, "out": call.out}) + "\n"
         with contextlib.suppress(BrokenPipeError):  # its death is seen a moment later
             os.write(self._orders, order.encode("ascii"))
@@ -261,8 +285,8 @@ class Hosted(Running):
         said = json.loads(line)
         if said["type"] == "ready":
             self._ready = True
-            if self._timeout_s is not None and not self._timed_out:
-                self._deadline = time.monotonic() + self._timeout_s
+            if self._kill_at is None:
+                self._patience = Patience(*self._limits)
         elif said["type"] == "progress":
             self._progress.append((said["stage"], said["share"]))
         else:
@@ -286,12 +310,13 @@ class Hosted(Running):
         status = 1 if kind or message else 0
         used = self._answer
         evidence = self._conclude(0, declared_kind=kind, message=message)
-        self._deadline = self._kill_at = None
+        self._patience, self._kill_at = Patience(None, None), None
         return Evidence(
             exit_status=status,
             declared_kind=kind,
             message=message,
             timed_out=evidence.timed_out,
+            stalled=evidence.stalled,
             cancelled=evidence.cancelled,
             log_tail=evidence.log_tail,
             cpu_s=float(used["cpu_s"]),  # type: ignore[arg-type]

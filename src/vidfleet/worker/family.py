@@ -75,6 +75,30 @@ def end_marked(mark: str) -> int:
     return ended
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process and its living descendants have used so far."""
+    import psutil
+
+    used = 0.0
+    with contextlib.suppress(psutil.Error):
+        first = psutil.Process(pid)
+        for process in (first, *first.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                used += times.user + times.system
+    return used
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def _descendants() -> set[int]:
     import psutil  # only where something was left behind: it costs 20 ms
 

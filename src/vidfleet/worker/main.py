@@ -26,8 +26,10 @@ from vidfleet.worker.messages import (
     Finished,
     LineBuffer,
     Message,
+    Pause,
     Progress,
     Ready,
+    Resume,
     Start,
     decode,
     encode,
@@ -89,8 +91,16 @@ class Worker:
             message = decode(line)
             if isinstance(message, Start):
                 self._start(message)
-            elif isinstance(message, Cancel) and self._running:
-                self._running.cancel(message.grace_s)
+            elif self._running:
+                self._tell_attempt(self._running, message)
+
+    def _tell_attempt(self, running: Running, message: Message) -> None:
+        if isinstance(message, Cancel):
+            running.cancel(message.grace_s)
+        elif isinstance(message, Pause):
+            running.pause()
+        elif isinstance(message, Resume):
+            running.resume()
 
     def _start(self, start: Start) -> None:
         try:
@@ -131,7 +141,7 @@ class Worker:
         self._running = None
         if not running.stays:
             self._forget(running)
-        good = evidence.exit_status == 0 and not evidence.timed_out and not evidence.cancelled
+        good = evidence.exit_status == 0 and not (evidence.timed_out or evidence.stalled or evidence.cancelled)
         self._send((Finished if good else Failed)(running.attempt, evidence))
 
     def _drop_host(self) -> None:

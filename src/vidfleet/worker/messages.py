@@ -2,7 +2,7 @@
 
 ::
 
-    runner → worker    start, cancel        (closing the pipe ends the worker and all that it started)
+    runner → worker    start, cancel, pause, resume   (closing the pipe ends the worker and all that it started)
     worker → runner    ready, progress, finished, failed
 
 Names that are not UTF-8 travel as escaped surrogates, which JSON keeps.
@@ -29,6 +29,8 @@ class Start:
     timeout_s: float | None
     grace_s: float
     """Between SIGTERM and SIGKILL when the time limit is reached."""
+    stall_s: float | None = None
+    """The attempt is ended after so long without output and processor time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class Cancel:
     """End the running attempt: SIGTERM, then SIGKILL after ``grace_s``."""
 
     grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stop the running attempt until :class:`Resume`; the time between counts for no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let it go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +83,13 @@ class Failed:
     evidence: Evidence
 
 
-Message = Start | Cancel | Ready | Progress | Finished | Failed
+Message = Start | Cancel | Pause | Resume | Ready | Progress | Finished | Failed
 
 _TYPES: dict[str, type[Message]] = {
     "start": Start,
     "cancel": Cancel,
+    "pause": Pause,
+    "resume": Resume,
     "ready": Ready,
     "progress": Progress,
     "finished": Finished,

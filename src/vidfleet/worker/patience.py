@@ -1,0 +1,55 @@
+"""How long an attempt may take, and how long it may do nothing; time in which it is stopped does not count."""
+
+from __future__ import annotations
+
+import time
+
+_TICK_S = 5.0
+"""Time is counted in steps; one that lasted much longer means that this machine or this process stood still."""
+
+
+class Patience:
+    """Counts down a time limit and a stall limit; both may be None."""
+
+    def __init__(self, limit_s: float | None, stall_s: float | None) -> None:
+        self._left_s = limit_s
+        self._stall_s = stall_s
+        self._idle_s = 0.0
+        self._activity = -1.0
+        self._last = time.monotonic()
+
+    @property
+    def wants_activity(self) -> bool:
+        """Whether :meth:`tick` has a use for ``activity``."""
+        return self._stall_s is not None
+
+    def next_tick(self) -> float | None:
+        """When to call :meth:`tick` at the latest, by the monotonic clock; None where nothing is limited."""
+        waits = [_TICK_S]
+        if self._left_s is not None:
+            waits.append(self._left_s)
+        if self._stall_s is not None:
+            waits.append(max(self._stall_s - self._idle_s, self._stall_s / 8))
+        return None if len(waits) == 1 else self._last + min(waits)
+
+    def tick(self, *, is_stopped: bool, activity: float) -> None:
+        """Count the time since the last call. ``activity`` is any number that changes while work is done."""
+        now = time.monotonic()
+        elapsed_s = min(now - self._last, 2 * _TICK_S)
+        self._last = now
+        if is_stopped:
+            return
+        if self._left_s is not None:
+            self._left_s -= elapsed_s
+        self._idle_s = self._idle_s + elapsed_s if activity == self._activity else 0.0
+        self._activity = activity
+
+    @property
+    def is_over(self) -> bool:
+        """The time limit is reached."""
+        return self._left_s is not None and self._left_s <= 0
+
+    @property
+    def has_stalled(self) -> bool:
+        """Nothing happened for too long."""
+        return self._stall_s is not None and self._idle_s >= self._stall_s

@@ -1,0 +1,106 @@
+"""Sixty files that are no videos, or odd ones: each gets a kind and a sentence, and the others are done."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import hostile
+from tests.support.hostile import BAD, DONE, Expected
+
+if TYPE_CHECKING:
+    from tests.support.fleet import Fleet
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="devices, sockets, /proc")]
+
+_NO_SENTENCE = re.compile(r"Traceback|\bErrno\b|^\W*\d*\W*$|^\w*Error\W*$|\bNone\b|^\w+$")
+
+_SCRIPT = """
+    root = os.path.dirname(os.path.realpath(video))
+    if stem == "plain":  # the first by name in this run: the others have been found, and wait
+        os.remove(os.path.join(root, "vanishing.mp4"))
+        with open(os.path.join(root, "growing.mp4"), "ab") as file:
+            file.write(bytes(5000))
+    leave()
+"""
+
+
+def _sentences(fleet: Fleet) -> dict[str, str]:
+    """What the report says of each video that is not done."""
+    return {v["video"]: v["reason"] for v in fleet.report()["videos"] if v["state"] not in ("done", "up_to_date")}
+
+
+def _no_sentence(fleet: Fleet) -> dict[str, str]:
+    return {name: text for name, text in _sentences(fleet).items() if _NO_SENTENCE.search(text) or len(text) < 15}
+
+
+def _wrong(fleet: Fleet, expected: Expected) -> dict[str, object]:
+    """What came out otherwise, with what was said of it."""
+    outcomes, said = fleet.outcomes(), _sentences(fleet)
+    return {
+        name: (outcomes.get(name), "expected", expected.get(name), said.get(name))
+        for name in sorted({*outcomes, *expected})
+        if outcomes.get(name) != expected.get(name)
+    }
+
+
+def test_sixty_hostile_inputs_through_one_run(fleet: Fleet) -> None:
+    """Right state, right kind, a sentence each; the good ones are done; nothing that a playlist names is touched."""
+    root = fleet.root
+    expected = hostile.cut_off(root) | hostile.no_videos(root) | hostile.damaged(root) | hostile.odd_but_good(root)
+    for number in range(10_000):
+        (root / "empty" / str(number)).mkdir(parents=True)
+    result = fleet.run("--script", fleet.script("leave()"), "--devices", "cpu:2")
+    assert len(expected) >= 60
+    assert not _wrong(fleet, expected)
+    assert not _no_sentence(fleet)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stdout
+    tried = {event["video"] for event in fleet.events("attempt_started")}
+    assert tried == {name for name, outcome in expected.items() if outcome == DONE}
+    assert not fleet.processes()
+
+
+def test_a_video_that_vanishes_and_one_that_grows_during_the_run(fleet: Fleet) -> None:
+    """The first is named with the reason; the second is done, and looked at again by the next run."""
+    fleet.video("plain.mp4")
+    fleet.video("vanishing.mp4")
+    fleet.video("growing.mp4")
+    script = fleet.script(_SCRIPT)
+    fleet.run("--script", script, "--devices", "cpu:1", "--schedule", "name", "--include", "nothing*")
+    result = fleet.run("--script", script, "--devices", "cpu:1", "--schedule", "round-robin")
+    outcomes = fleet.outcomes()
+    assert outcomes["plain.mp4"] == DONE
+    assert outcomes["vanishing.mp4"] == BAD, _sentences(fleet)
+    assert not _no_sentence(fleet)
+    assert result.returncode == 1
+
+
+def test_what_is_no_file_is_named_and_never_opened(fleet: Fleet) -> None:
+    """A pipe, a socket, a device, links that lead nowhere or to themselves, a file that may not be read."""
+    fleet.video("plain.mp4")
+    expected = hostile.no_files(fleet.root) | {"plain.mp4": DONE}
+    result = fleet.run("--script", fleet.script("leave()"), "--devices", "cpu:1")
+    assert not _wrong(fleet, expected), result.stdout
+    assert not _no_sentence(fleet)
+
+
+def test_the_pipeline_ends_well_on_every_odd_video(fleet: Fleet) -> None:
+    """Whatever passes the probe is done, or fails with a sentence; the lane's process outlives them all."""
+    hostile.odd_but_good(fleet.root)
+    hostile.cut_off(fleet.root)
+    hostile.damaged(fleet.root)
+    result = fleet.run(
+        "--models", "embedded", "--frames", "none", "--no-annotated", "--no-crops", "--devices", "cpu:2",
+        command="speakers",
+    )  # fmt: skip
+    states = {name: state for name, (state, _) in fleet.outcomes().items()}
+    print({n: (o, _sentences(fleet).get(n)) for n, o in fleet.outcomes().items() if o != BAD}, result.stdout[-3000:])
+    assert not _no_sentence(fleet)
+    assert states["plain.mp4"] == "done"
+    assert "Traceback" not in result.stdout
+    assert not fleet.torn()
+    raise AssertionError
