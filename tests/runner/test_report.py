@@ -141,7 +141,7 @@ def test_the_report_holds_every_video_with_its_attempts(made_up: MadeUp, tmp_pat
     ]
     summary = summary_of(made_up, *outcomes, folder=tmp_path, notices=("hello",))
     write_report(summary, tmp_path, root="/data/video", workload="w")
-    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
     plain = json.loads((tmp_path / "report.json").read_text("ascii"))
     assert plain["schema"] == 1
     assert plain["counts"] == {"failed": 1, "done": 1, "up_to_date": 1}

@@ -53,7 +53,8 @@ def to_plain(event: Event, at: float) -> dict[str, Any]:
 
 def attempt_to_plain(attempt: Attempt) -> dict[str, Any]:
     """Write an attempt without what is at its default."""
-    evidence = {name: value for name, value in asdict(attempt.evidence).items() if value != _DEFAULTS[name]}
+    said = ((name, getattr(attempt.evidence, name)) for name in _DEFAULTS)
+    evidence = {name: value for name, value in said if value != _DEFAULTS[name]}
     return {
         "number": attempt.number,
         "lane": attempt.lane.index,
@@ -164,7 +165,7 @@ class _Reader:
 
     def _run_started(self, plain: dict[str, Any]) -> RunStarted:
         self._root = plain["root"]
-        self._lanes = {item["index"]: _read_lane(item) for item in plain["lanes"]}
+        self._lanes = {item["index"]: read_lane(item) for item in plain["lanes"]}
         for item in plain["tasks"]:
             video = self._video(item)
             self._tasks[video.relative] = Task(video, _NO_STAGE, _known(Probe, item["probe"]))
@@ -174,9 +175,7 @@ class _Reader:
         return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled)
 
     def _attempt_ended(self, plain: dict[str, Any]) -> AttemptEnded:
-        evidence = _known(Evidence, plain.get("evidence", {}))
-        plain = {**plain, "lane": self._lane(plain), "evidence": evidence}
-        attempt = _known(Attempt, plain)
+        attempt = read_attempt(plain, self._lane(plain))
         name = plain["video"]
         self._attempts[name] = (*self._attempts.get(name, ()), attempt)
         return AttemptEnded(self._task(plain), attempt, will_retry=bool(plain.get("will_retry")))
@@ -210,7 +209,13 @@ class _Reader:
         )
 
 
-def _read_lane(plain: dict[str, Any]) -> Lane:
+def read_attempt(plain: dict[str, Any], lane: Lane) -> Attempt:
+    """Read what :func:`attempt_to_plain` wrote."""
+    return _known(Attempt, {**plain, "lane": lane, "evidence": _known(Evidence, plain.get("evidence", {}))})
+
+
+def read_lane(plain: dict[str, Any]) -> Lane:
+    """Read what :func:`lane_to_plain` wrote."""
     return Lane(plain["index"], _known(Device, plain["device"]), plain.get("threads", 1))
 
 

@@ -65,7 +65,7 @@ def write_failures(page: Page, outcomes: Sequence[Outcome], run_folder: Path | N
         return
     page.line()
     page.line(f"Failed ({len(outcomes)}):", "bold red")
-    sorts = _by_sort(outcomes)
+    sorts = by_sort(outcomes)
     if len(outcomes) <= _FEW:
         for sort in sorts:
             _write_sort(page, sort, run_folder, examples=len(sort))
@@ -93,7 +93,7 @@ def write_blocked(page: Page, outcomes: Sequence[Outcome]) -> None:
         return
     page.line()
     page.line(f"Blocked, left alone ({len(outcomes)}):", "bold magenta")
-    sorts = _by_sort(outcomes)
+    sorts = by_sort(outcomes)
     for sort in sorts[:_MOST_SORTS]:
         example = printable(sort[0].video.relative)
         which = f"{plural(len(sort), 'video')}, such as {example}" if len(sort) > 1 else example
@@ -109,7 +109,7 @@ def _what(outcome: Outcome) -> str:
     return ": ".join(filter(None, (outcome.kind, reason))) or "no reason given"
 
 
-def _by_sort(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
+def by_sort(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
     """Put together what failed in one way, though each names its own file and its own numbers."""
     sorts: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:

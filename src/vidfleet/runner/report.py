@@ -1,4 +1,4 @@
-"""What a run came to: ``report.json`` for machines, a page of text for people."""
+"""What a run came to: ``report.json`` for machines, ``report.html`` and a page of text for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from vidfleet.runner.lines import attempt_to_plain, lane_to_plain
 from vidfleet.runner.page import Page, write_blocked, write_failures
+from vidfleet.runner.report_page import PAGE_NAME, write_page
 from vidfleet.runner.status import print_status
+from vidfleet.runner.story import REPORT_NAME, Story
 from vidfleet.runner.text import length, one_line, plural, printable
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from vidfleet.data import Attempt, Lane, Outcome, State, Summary
 
-__all__ = ["print_status", "print_summary", "write_report"]
+__all__ = ["print_status", "print_summary", "report_to_plain", "write_report", "write_story"]
 
 SCHEMA = 1
 _MOST_LANES_NAMED = 8
@@ -39,27 +41,51 @@ _STOPPED = {
 
 
 def write_report(summary: Summary, folder: Path, *, root: str = "", workload: str = "") -> None:
-    r"""Write ``report.json`` into ``folder``, aside and then renamed.
+    r"""Write ``report.json`` and ``report.html`` into ``folder``, each aside and then renamed.
 
     Names that are not UTF-8 are in it as Python escapes them (``\udcff``). Raises OSError.
     """
-    plain = {
+    write_story(Story(summary, root, workload), folder)
+
+
+def write_story(story: Story, folder: Path) -> None:
+    """Write both files of a run that is read back; see :func:`write_report`."""
+    aside = folder / f".{REPORT_NAME}.part"
+    aside.write_text(to_json(report_to_plain(story, folder.name)), "ascii")
+    aside.replace(folder / REPORT_NAME)
+    write_page(story, folder)
+
+
+def to_json(plain: dict[str, Any]) -> str:
+    """Write a report as ASCII, a line for each video: indented all through it would take seconds and megabytes."""
+    videos = ",\n".join(json.dumps(video, ensure_ascii=True) for video in plain["videos"])
+    rest = json.dumps({**plain, "videos": None}, ensure_ascii=True, indent=1)
+    return rest.replace('"videos": null', f'"videos": [\n{videos}\n]') + "\n"
+
+
+def report_to_plain(story: Story, run: str) -> dict[str, Any]:
+    """The whole of a run as an object of JSON: ``report.json``, and what ``--json`` prints."""
+    summary = story.summary
+    counts = Counter(outcome.state for outcome in summary.outcomes)
+    if story.unnamed:
+        counts["up_to_date"] += story.unnamed
+    return {
         "schema": SCHEMA,
-        "run": folder.name,
-        "root": root,
-        "workload": workload,
+        "run": run,
+        "root": story.root,
+        "workload": story.workload,
+        "standing": story.standing,
         "started_at": summary.started_at,
         "ended_at": summary.ended_at,
         "stopped_by": summary.stopped_by,
+        "signal": summary.signal,
         "exit_status": summary.exit_status,
-        "counts": Counter(outcome.state for outcome in summary.outcomes),
+        "counts": counts,
+        "unnamed_up_to_date": story.unnamed,
         "lanes": [lane_to_plain(lane) for lane in summary.lanes],
         "notices": list(summary.notices),
         "videos": [_outcome_to_plain(outcome) for outcome in summary.outcomes],
     }
-    aside = folder / ".report.json.part"
-    aside.write_text(json.dumps(plain, ensure_ascii=True, indent=1) + "\n", "ascii")
-    aside.replace(folder / "report.json")
 
 
 def _outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
@@ -86,7 +112,7 @@ def print_summary(summary: Summary, stream: TextIO | None) -> None:
     if summary.count("interrupted") or summary.count("not_started"):
         page.line("\nThe same command again runs what is left.")
     if summary.run_folder is not None:
-        page.line(f"\nLogs and report: {printable(str(summary.run_folder))}")
+        page.line(f"\nReport: {printable(str(summary.run_folder / PAGE_NAME))}, with the logs beside it")
     page.close()
 
 

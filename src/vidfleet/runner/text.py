@@ -127,6 +127,8 @@ def plural(count: int, word: str) -> str:
 def signature(text: str, *names: str) -> str:
     """Reduce a sentence to what it shares with others of its sort: no ``names``, no numbers, no addresses."""
     for name in sorted(filter(None, names), key=len, reverse=True):
+        if name not in text:  # asking first spares a pattern for each of 20,000 videos
+            continue
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", text)
     return re.sub(r"\b(0x[0-9a-f]+|[0-9a-f]*\d[0-9a-f]*)(\.\d+)*", "#", text, flags=re.IGNORECASE)
 
