@@ -7,6 +7,7 @@ file ``bad_input`` and is replaced.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -34,6 +35,12 @@ _BYTES_A_PICTURE = 8_000
 _ONLY_THIS_FILE = {"protocol_whitelist": "file"}
 """A file that calls itself a video may be a playlist of addresses: nothing is fetched."""
 
+_LISTS = frozenset({"concat", "dash", "hls", "imf", "rtsp", "sdp"})
+"""Formats that name other files; a stage holds one."""
+_PICTURES = frozenset({"image2", "ico"})
+_ENCRYPTED = "encv"
+"""The sample entry of encrypted pictures in MP4, ISO/IEC 23001-7."""
+
 
 def probe(path: Path) -> Probe:
     """Read a video's header; raises BadInputError with a sentence."""
@@ -48,6 +55,7 @@ def probe(path: Path) -> Probe:
             if not pictures:
                 raise BadInputError("there is no video stream in it")
             stream = next((s for s in pictures if s.disposition & Disposition.default), pictures[0])
+            _refuse_look_alikes(container.format.name, stream.codec_context.codec_tag)
             rate = float(stream.average_rate or stream.guessed_rate or 25)
             duration_s = _duration_s(stream, container.duration)
             frames = stream.frames or round(duration_s * rate) or path.stat().st_size // _BYTES_A_PICTURE
@@ -64,6 +72,16 @@ def probe(path: Path) -> Probe:
         raise BadInputError(f"it cannot be opened as a video ({_own_words(error)})") from error
 
 
+def _refuse_look_alikes(container: str, codec_tag: str) -> None:
+    """What FFmpeg opens, and is no video all the same."""
+    if container in _LISTS:
+        raise BadInputError("it is a list of other files, no video")
+    if container in _PICTURES or container.endswith("_pipe"):
+        raise BadInputError("it is a picture, no video")
+    if codec_tag == _ENCRYPTED:
+        raise BadInputError("its pictures are encrypted")
+
+
 def _duration_s(stream: object, container_us: int | None) -> float:
     own, base = getattr(stream, "duration", None), getattr(stream, "time_base", None)
     if own and base:
@@ -72,6 +90,8 @@ def _duration_s(stream: object, container_us: int | None) -> float:
 
 
 def _own_words(error: Exception) -> str:
+    if getattr(error, "errno", None) == errno.EPERM:  # FFmpeg's, of a list that leads out of its folder
+        return "it names other files"
     return str(getattr(error, "strerror", None) or error)
 
 
