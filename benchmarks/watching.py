@@ -14,6 +14,9 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+HEARING = ("env", "--default-signal=INT,HUP,TERM")
+"""In front of a command: a shell that starts us in the background has SIGINT ignored by all below."""
+
 PARTS = 5
 SCRIPT = """\
 import glob, os, random, signal, subprocess, sys, time
