@@ -222,3 +222,40 @@ def test_what_the_kernel_kills_for_memory_is_named_and_tried_again(fleet: Fleet)
         assert kinds == ["host_memory", "done"]
     finally:
         group.rmdir()
+
+
+_HOLD = """
+    import json
+    path = os.environ["VIDFLEET_SIMULATED_GPUS"]
+    def use(bytes_):
+        json.dump([{"name": "A", "used_bytes": bytes_}], open(path + ".new", "w"))
+        os.replace(path + ".new", path)
+    use(8 << 30)
+    if stem == "v00":
+        subprocess.Popen([sys.executable, "-c", "pass"]).wait()
+        open(os.path.join(os.path.dirname(__file__), "ended"), "w").close()
+    else:
+        leave("used.txt", open(path).read())
+    leave()
+    if stem != "v00":
+        use(0)
+"""
+
+
+def test_the_next_attempt_waits_until_the_gpu_has_its_memory_back(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A driver needs a moment to free what a killed process held."""
+    gpus = tmp_path / "gpus.json"
+    gpus.write_text('[{"name": "A", "used_bytes": 0}]')
+    monkeypatch.setenv("VIDFLEET_SIMULATED_GPUS", str(gpus))
+    fleet.videos(2)
+    runner = fleet.start("--script", fleet.script(_HOLD), "--schedule", "name")
+    fleet.wait_for(lambda: (fleet.scripts / "ended").exists())
+    time.sleep(1.5)
+    assert not fleet.whole(fleet.root / "v00.mp4")
+    gpus.write_text('[{"name": "A", "used_bytes": 0}]')
+    output, _ = runner.communicate(timeout=30)
+    assert runner.returncode == 0, output
+    record = (fleet.root / "v01" / "vidfleet.json").read_text()
+    assert '"uuid": "GPU-0"' in record

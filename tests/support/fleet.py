@@ -69,10 +69,11 @@ class Fleet:
 
     def start(self, *arguments: object, command: str = "run") -> subprocess.Popen[str]:
         """Start ``vidfleet run ROOT ...`` as a process of its own."""
+        no_gpu = {} if "VIDFLEET_SIMULATED_GPUS" in os.environ else {"CUDA_VISIBLE_DEVICES": ""}
         process = subprocess.Popen(
             [sys.executable, "-m", "vidfleet", command, str(self.root), *map(str, arguments)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="backslashreplace", env={**os.environ, "FLEET_TEST": self.mark, "CUDA_VISIBLE_DEVICES": ""},
+            errors="backslashreplace", env={**os.environ, "FLEET_TEST": self.mark, **no_gpu},
             start_new_session=True,
         )  # fmt: skip
         self._started.append(process)

@@ -24,6 +24,7 @@ from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted
 from vidfleet.runner.failures import DONE, INTERRUPTED, Kind, SameError, recognise
 from vidfleet.runner.finish import finish, is_disk_full, publish_whole_stage, remember_failure
 from vidfleet.runner.plan import judge
+from vidfleet.runner.publish import complete_publishing
 from vidfleet.runner.queue import Case, Queue, Running
 from vidfleet.worker.messages import Progress, Ready, Start
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from vidfleet.workloads.base import Description, Workload
 
 _BETWEEN_TICKS_S = 1.0
+_MEMORY_BACK_S = 30.0
 
 
 class Stop:
@@ -184,7 +186,7 @@ class Execution:
         """Look once more, now that the video is ours: another runner, or a killed one, may have done it."""
         task = case.task
         self._describe_again()
-        staging.complete_publishing(task.stage)
+        complete_publishing(task.stage)
         verdict = judge(task.video, task.stage, self._described, self._settings)
         if verdict.kind:
             self._settle(case, Outcome(task.video, "blocked", verdict.kind, verdict.reason, probe=task.probe))
@@ -210,11 +212,16 @@ class Execution:
             timeout_s=time_limit_s(settings.timeout, task.probe.duration_s),
             grace_s=settings.grace,
             stall_s=settings.stall or None,
+            memory_back_s=_MEMORY_BACK_S if self._has_gpu_alone(lane) else None,
         )
         self._idle.remove(lane)
         self._running[case.name] = Running(case, lane, time.time())
         self._tell(AttemptStarted(task, lane, len(case.attempts) + 1))
         self._executor.start(lane, start)
+
+    def _has_gpu_alone(self, lane: Lane) -> bool:
+        """A GPU that its driver knows, and no other lane on it."""
+        return bool(lane.device.uuid) and sum(other.device == lane.device for other in self._lanes) == 1
 
     # ---- hearing of them
 
@@ -253,7 +260,10 @@ class Execution:
 
     def _succeeded(self, case: Case, attempt: Attempt) -> None:
         self._same_error.succeeded()
-        self._quarantine(self._devices.succeeded(attempt.lane, case))
+        newly_out = self._devices.succeeded(attempt.lane, case)
+        if attempt.evidence.device_trouble:  # the video is done, but the GPU is not well
+            newly_out += self._devices.failed(attempt.lane, case, is_to_blame=True, will_retry=False)
+        self._quarantine(newly_out)
         self._finish_case(case, attempt, "done", "", "")
 
     def _failed(self, case: Case, attempt: Attempt, kind: Kind) -> None:

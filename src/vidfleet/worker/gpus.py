@@ -6,19 +6,23 @@ Everything that asks NVML is behind ``Gpus``; on a machine without a driver ``in
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vidfleet.data import Device, Lane
 from vidfleet.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vidfleet.settings import LaneSettings
 
 _BYTES_A_CPU_LANE = 4 << 30
+_LITTLE_BYTES = 256 << 20
+"""Less than any process with a CUDA context takes."""
 _MOST_CPU_LANES = 8
 _ALLOWED_SET = "CUDA_VISIBLE_DEVICES"
 
@@ -30,6 +34,10 @@ class Gpus(Protocol):
         """All GPUs, in PCI bus order; none where there is no driver."""
         ...
 
+    def used_bytes(self, visible: str) -> int | None:
+        """Memory in use on a GPU, by its index or UUID; None where that cannot be told."""
+        ...
+
 
 class Nvml:
     """NVIDIA's own library, by nvidia-ml-py."""
@@ -38,21 +46,96 @@ class Nvml:
         """See :class:`Gpus`."""
         import pynvml
 
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError:  # no driver, or none that answers
-            return ()
         devices = []
-        try:
-            driver = pynvml.nvmlSystemGetDriverVersion()
-            for i in range(pynvml.nvmlDeviceGetCount()):
+        with _nvml() as answers:
+            driver = pynvml.nvmlSystemGetDriverVersion() if answers else ""
+            for i in range(pynvml.nvmlDeviceGetCount() if answers else 0):
                 with contextlib.suppress(pynvml.NVMLError):  # one that fell off the bus is none
                     handle = pynvml.nvmlDeviceGetHandleByIndex(i)
                     name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
                     devices.append(Device("gpu", str(i), name, uuid, driver))
-        finally:
-            pynvml.nvmlShutdown()
         return tuple(devices)
+
+    def used_bytes(self, visible: str) -> int | None:
+        """See :class:`Gpus`."""
+        import pynvml
+
+        with _nvml() as answers, contextlib.suppress(pynvml.NVMLError):
+            if answers and visible.isdecimal():
+                handle = pynvml.nvmlDeviceGetHandleByIndex(int(visible))
+            elif answers and visible:
+                handle = pynvml.nvmlDeviceGetHandleByUUID(visible)
+            else:
+                return None
+            return int(pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used)
+        return None
+
+
+@contextlib.contextmanager
+def _nvml() -> Iterator[bool]:
+    """Open NVML; False where no driver answers."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        pynvml.nvmlShutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """GPUs that a file describes, for machines without any: a JSON list of objects, read anew at each question.
+
+    Each has ``name``, ``uuid``, ``driver`` and ``used_bytes``, all of which may be left out.
+    """
+
+    path: Path
+
+    def devices(self) -> tuple[Device, ...]:
+        """See :class:`Gpus`."""
+        return tuple(
+            Device("gpu", str(i), gpu.get("name", "simulated"), gpu.get("uuid", f"GPU-{i}"), gpu.get("driver", "0"))
+            for i, gpu in enumerate(self._read())
+        )
+
+    def used_bytes(self, visible: str) -> int | None:
+        """See :class:`Gpus`."""
+        for device, gpu in zip(self.devices(), self._read(), strict=True):
+            if visible in (device.visible, device.uuid):
+                return int(gpu.get("used_bytes", 0))
+        return None
+
+    def _read(self) -> list[dict[str, Any]]:
+        plain: list[dict[str, Any]] = json.loads(self.path.read_text(encoding="utf-8"))
+        return plain
+
+
+SIMULATED = "VIDFLEET_SIMULATED_GPUS"
+"""The environment variable that names a file for :class:`Simulated`."""
+
+
+def installed() -> Gpus:
+    """This machine's GPUs, or those that are simulated instead."""
+    path = os.environ.get(SIMULATED)
+    return Simulated(Path(path)) if path else Nvml()
+
+
+class MemoryWatch:
+    """Whether a GPU's memory is back where it was before an attempt."""
+
+    def __init__(self, gpus: Gpus, visible: str) -> None:
+        self._gpus, self._visible = gpus, visible
+        self._before = gpus.used_bytes(visible)
+
+    def is_back(self) -> bool:
+        """As far as it can be told; a little more than before does not matter."""
+        now = self._gpus.used_bytes(self._visible)
+        return self._before is None or now is None or now <= self._before + _LITTLE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +150,11 @@ def make_lanes(settings: LaneSettings, gpus: Gpus | None = None) -> Lanes:
     """The lanes that ``settings`` ask for on this machine; raises UsageError where it has not so many GPUs."""
     if settings.devices:
         return _cpu_lanes(int(settings.devices.partition(":")[2]), ())
-    found = (gpus or Nvml()).devices()
+    gpus = gpus or installed()
+    found = gpus.devices()
     allowed = _allowed(found, os.environ.get(_ALLOWED_SET))
+    if settings.gpus == ("free",):
+        return _gpu_lanes(_free(gpus, allowed), settings.per_gpu, ())
     if settings.gpus and found:
         return _gpu_lanes(_named(settings.gpus, found, allowed), settings.per_gpu, ())
     if settings.gpus:
@@ -90,6 +176,14 @@ def make_lanes(settings: LaneSettings, gpus: Gpus | None = None) -> Lanes:
     if settings.num_gpus > len(allowed):
         raise UsageError(f"--num_gpus {settings.num_gpus}, but {_there_are(found, allowed)}")
     return _gpu_lanes(allowed[: settings.num_gpus], settings.per_gpu, ())
+
+
+def _free(gpus: Gpus, allowed: Sequence[Device]) -> list[Device]:
+    """The GPUs whose memory nobody uses."""
+    free = [device for device in allowed if (gpus.used_bytes(device.visible) or 0) <= _LITTLE_BYTES]
+    if not free:
+        raise UsageError(f"--gpus free: none is free now; there are:\n{_listing(allowed)}")
+    return free
 
 
 def _allowed(found: Sequence[Device], visible: str | None) -> list[Device]:

@@ -14,12 +14,14 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Evidence
 from vidfleet.worker.attempts import Hosted, OneShot, Running
 from vidfleet.worker.family import adopt_orphans, die_with_parent, end_descendants
+from vidfleet.worker.gpus import MemoryWatch, installed
 from vidfleet.worker.messages import (
     Cancel,
     Failed,
@@ -40,8 +42,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK = 1 << 16
+_BETWEEN_LOOKS_S = 0.2
 _LONGEST_WAIT_S = 3600.0
 """A selector takes no more than 2^31 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settling:
+    """An attempt that is over, while its GPU still has to free memory."""
+
+    attempt: str
+    evidence: Evidence
+    until: float
+    """By the monotonic clock."""
 
 
 class Worker:
@@ -54,6 +67,8 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._running: Running | None = None
         self._hosted: Hosted | None = None
+        self._memory: MemoryWatch | None = None
+        self._settling: _Settling | None = None
         self._open = True
 
     def serve(self) -> None:
@@ -80,6 +95,8 @@ class Worker:
         self._selector.register(fd, selectors.EVENT_READ, callback)
 
     def _patience_s(self) -> float | None:
+        if self._settling:
+            return _BETWEEN_LOOKS_S
         deadline = self._running.next_deadline() if self._running else None
         return None if deadline is None else min(max(deadline - time.monotonic(), 0.0), _LONGEST_WAIT_S)
 
@@ -103,8 +120,11 @@ class Worker:
             running.resume()
 
     def _start(self, start: Start) -> None:
+        self._settling = None
+        self._memory_back_s = start.memory_back_s
         try:
             if isinstance(start.launch, Program):
+                self._memory = MemoryWatch(installed(), _visible()) if start.memory_back_s else None
                 self._running = OneShot(start, start.launch)
             else:
                 if self._hosted is None or not self._hosted.fits(start.launch):
@@ -127,6 +147,8 @@ class Worker:
 
     def _look_after(self) -> None:
         """Pass on what the attempt says, and notice its end."""
+        if self._settling:
+            self._settle(self._settling)
         running = self._running
         if running is None:
             if self._hosted and self._hosted.has_exited():
@@ -141,8 +163,19 @@ class Worker:
         self._running = None
         if not running.stays:
             self._forget(running)
+        self._settle(_Settling(running.attempt, evidence, time.monotonic() + (self._memory_back_s or 0.0)))
+
+    def _settle(self, settling: _Settling) -> None:
+        """Tell how an attempt ended, once its GPU's memory is free again."""
+        self._settling = None
+        evidence = settling.evidence
+        if self._memory and not self._memory.is_back():
+            if time.monotonic() < settling.until:
+                self._settling = settling
+                return
+            evidence = replace(evidence, device_trouble="the GPU's memory is not free again after the attempt's end")
         good = evidence.exit_status == 0 and not (evidence.timed_out or evidence.stalled or evidence.cancelled)
-        self._send((Finished if good else Failed)(running.attempt, evidence))
+        self._send((Finished if good else Failed)(settling.attempt, evidence))
 
     def _drop_host(self) -> None:
         if self._hosted:
@@ -162,6 +195,11 @@ class Worker:
             os.write(self._report_fd, encode(message))
         except BrokenPipeError:
             self._open = False  # the runner is gone
+
+
+def _visible() -> str:
+    """The lane's GPU, as its processes see it named."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
 
 def _drain(fd: int) -> None:

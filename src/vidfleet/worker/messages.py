@@ -31,6 +31,8 @@ class Start:
     """Between SIGTERM and SIGKILL when the time limit is reached."""
     stall_s: float | None = None
     """The attempt is ended after so long without output and processor time."""
+    memory_back_s: float | None = None
+    """The attempt has its GPU for itself: wait so long until its memory is free again afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
