@@ -13,9 +13,10 @@ from tests.support.workshop import Workshop, make_video
 from vidfleet.data import Probe, Stage, Task, Video
 from vidfleet.errors import BadInputError
 from vidfleet.runner.discover import discover
+from vidfleet.runner.finish import remember_unreadable
 from vidfleet.runner.plan import Plan, cost_by_lane, in_order, make_plan
 from vidfleet.runner.probe import probe
-from vidfleet.runner.stage import old_aside
+from vidfleet.runner.publish import old_aside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +39,8 @@ def _probe_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vidfleet.runner.plan.probe_all", here)
 
 
-def _plan(workshop: Workshop, skip: frozenset[str] = frozenset()) -> Plan:
-    return make_plan(discover(workshop.root, workshop.settings), workshop.description, workshop.settings, skip)
+def _plan(workshop: Workshop) -> Plan:
+    return make_plan(discover(workshop.root, workshop.settings), workshop.description, workshop.settings)
 
 
 def _blocked(plan: Plan) -> dict[str, str]:
@@ -155,10 +156,11 @@ def test_an_unreadable_video_fails_as_bad_input_without_an_attempt(workshop: Wor
 
 
 def test_skipped_failures_count_as_failed(workshop: Workshop) -> None:
-    workshop.add("a.mp4")
-    plan = _plan(workshop, skip=frozenset({"a.mp4"}))
+    remember_unreadable(workshop.add("a.mp4").stage, "torn")
+    workshop.settings = replace(workshop.settings, retry_failed=False)
+    plan = _plan(workshop)
     assert not plan.tasks
-    assert [o.state for o in plan.settled] == ["failed"]
+    assert [(o.state, o.kind) for o in plan.settled] == [("failed", "bad_input")]
 
 
 def test_half_published_outputs_are_completed_and_not_called_up_to_date(workshop: Workshop) -> None:

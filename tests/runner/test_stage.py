@@ -15,12 +15,14 @@ import pytest
 
 from tests.support.workshop import ODD_NAMES, Workshop, leave_result, make_video
 from vidfleet.errors import OccupiedError
+from vidfleet.runner import publish as publishing
 from vidfleet.runner import rename
 from vidfleet.runner import stage as staging
 from vidfleet.runner.finish import finish, publish_whole_stage
 from vidfleet.runner.provenance import MadeBy
-from vidfleet.runner.rename import exchange, move_new
-from vidfleet.runner.stage import alias_folder, complete_publishing, old_aside
+from vidfleet.runner.publish import complete_publishing, old_aside
+from vidfleet.runner.rename import exchange, move_in, move_new
+from vidfleet.runner.stage import alias_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -251,8 +253,8 @@ def _kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[str]:
 
     for name in ("rename", "replace", "unlink", "symlink_to"):
         monkeypatch.setattr(Path, name, counted(name, getattr(Path, name)))
-    monkeypatch.setattr(staging, "exchange", counted("exchange", exchange))
-    monkeypatch.setattr(staging, "move_new", counted("move_new", move_new))
+    monkeypatch.setattr(publishing, "exchange", counted("exchange", exchange))
+    monkeypatch.setattr(publishing, "move_in", counted("move_in", move_in))
     return done
 
 
@@ -319,14 +321,14 @@ def test_a_file_that_appeared_while_publishing_was_half_done_is_kept(workshop: W
     task = workshop.add("a.mp4")
     workshop.prepare(task)
     _leave(task.stage, "a_out.mp4")
-    real = staging._publish_beside
+    real = publishing._publish_beside
 
     def late(stage: Stage, name: str, ours: frozenset[str]) -> bool:
         (workshop.root / "a_out.mp4").write_text("theirs")
         return real(stage, name, ours)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(staging, "_publish_beside", late)
+        patch.setattr(publishing, "_publish_beside", late)
         assert workshop.finish(task) is None
     assert _text(workshop, "a_out.mp4") == "theirs"
     assert _text(workshop, "a/_extra/a_out.mp4") == "new"
@@ -340,18 +342,17 @@ def test_a_new_one_that_cannot_be_put_in_leaves_the_old_in_place(
     workshop.make_done(task, lambda stage: _leave(stage, text="old"))
     workshop.prepare(task)
     _leave(task.stage)
-    monkeypatch.setattr(staging, "exchange", lambda *_: False)
-    real = Path.rename
+    monkeypatch.setattr(publishing, "exchange", lambda *_: False)
 
-    def no_room(self: Path, target: Path) -> Path:
-        if self == task.stage.output:
+    def no_room(source: Path, target: Path) -> None:
+        if source == task.stage.output and not target.exists():
             raise OSError(28, "no space left")
-        return real(self, target)
+        move_in(source, target)
 
-    monkeypatch.setattr(Path, "rename", no_room)
+    monkeypatch.setattr(publishing, "move_in", no_room)
     problem = workshop.finish(task)
     assert problem is not None
-    assert problem.reason == "the disk is full"
+    assert problem.kind == "disk_full"
     assert _text(workshop, "a/result.txt") == "old"
 
 

@@ -15,7 +15,8 @@ from vidfleet.runner.begin import begin
 from vidfleet.runner.claims import Claims
 from vidfleet.runner.discover import discover
 from vidfleet.runner.finish import Problem, finish
-from vidfleet.runner.plan import Verdict, judge, stage_of
+from vidfleet.runner.places import stage_of
+from vidfleet.runner.plan import Verdict, judge
 from vidfleet.runner.provenance import MadeBy
 from vidfleet.settings import RunSettings
 from vidfleet.workloads.base import Description, Promise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections import Counter, deque
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -25,7 +26,10 @@ def discover(root: Path, settings: FindSettings) -> tuple[Video, ...]:
         raise UsageError(f"{root} is not a folder")
     seen_endings: Counter[str] = Counter()
     published: set[str] = set()
-    files = _files(root, settings.endings, seen_endings, published)
+    if settings.files_from:
+        files = _listed_files(root, settings, published)
+    else:
+        files = _files(root, settings.endings, seen_endings, published)
     found = sorted((pair for pair in files if not _is_published(pair[0], published)), key=lambda pair: pair[0])
     wanted = [(relative, status) for relative, status in found if _is_wanted(relative, settings)]
     if not wanted:
@@ -74,6 +78,63 @@ def _files(
             if ending in endings and (status := _stat(entry)) and stat.S_ISREG(status.st_mode):
                 (links if entry.is_symlink() else result).append((relative, status))
     return result + _once_each(links, {_identity(status) for _, status in result})
+
+
+def _listed_files(root: Path, settings: FindSettings, published: set[str]) -> list[tuple[str, os.stat_result]]:
+    """What ``--files-from`` names, found without a walk; raises UsageError for what cannot be meant.
+
+    What discovery never takes for a video is passed over, as lists are often made by ``find``: hidden names, what
+    lies in an output, and a second name of the same file.
+    """
+    result: list[tuple[str, os.stat_result]] = []
+    outputs: dict[str, bool] = {"": False}
+    for relative in _listed(root, settings.files_from):
+        status = _stat(root / relative)
+        if status is None:
+            raise UsageError(f"--files-from names {relative}, and there is no such file")
+        if os.path.splitext(relative)[1].lower() not in settings.endings:  # noqa: PTH122
+            raise UsageError(f"--files-from names {relative}, which is no video by its ending; --ext adds endings")
+        hidden = any(part.startswith(".") for part in PurePosixPath(relative).parts)
+        folder = relative.rpartition("/")[0]
+        if not hidden and stat.S_ISREG(status.st_mode) and not _is_in_output(root, folder, outputs, published):
+            result.append((relative, status))
+    return _once_each(result, set())
+
+
+def _listed(root: Path, source: str) -> list[str]:
+    """The paths of a list, relative to the root; one a line, or separated by zero bytes as ``find -print0`` does."""
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--files-from {source} cannot be read ({error.strerror})") from error
+    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    return sorted({_below(root, os.fsdecode(line)) for line in lines if line})
+
+
+def _below(root: Path, name: str) -> str:
+    """A listed name as a path below the root: seen from the root, else from where the user stands."""
+    ways = [os.path.normpath(start / name) for start in (root, Path.cwd())]
+    inside = [path for path in ways if Path(path).is_relative_to(root) and path != str(root)]
+    if not inside:
+        raise UsageError(f"--files-from names {name}, which is not below {root}")
+    path = next((path for path in inside if os.path.lexists(path)), inside[0])
+    return os.path.relpath(path, root).replace(os.sep, "/")
+
+
+def _is_in_output(root: Path, folder: str, known: dict[str, bool], published: set[str]) -> bool:
+    """Whether a folder is an output or lies in one; fills ``published`` with what outputs in it put beside it."""
+    if folder not in known:
+        known[folder] = _is_in_output(root, folder.rpartition("/")[0], known, published) or _is_output(root / folder)
+    if f"{folder}/" not in known:  # each folder is looked through once
+        known[f"{folder}/"] = True
+        for entry in _scan(root / folder):
+            if not entry.name.startswith(".") and _is_folder(entry):
+                published.update(f"{folder}/{name}".lstrip("/") for name in published_beside(Path(entry.path)))
+    return known[folder]
+
+
+def _is_output(folder: Path) -> bool:
+    return (folder / RECORD_NAME).exists() or ((folder / "pywork").exists() and (folder / "pyavi").exists())
 
 
 def _once_each(

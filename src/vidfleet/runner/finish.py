@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING
 from vidfleet.errors import OccupiedError, RecordError
 from vidfleet.runner import record as records
 from vidfleet.runner import stage as staging
+from vidfleet.runner.begin import begun_with, carry_over
+from vidfleet.runner.changes import difference
+from vidfleet.runner.publish import publish
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vidfleet.data import Attempt, Stage, Task
     from vidfleet.runner.claims import Claims
     from vidfleet.runner.provenance import MadeBy
@@ -49,33 +54,81 @@ def finish(
     if missing:
         return Problem("missing_output", f"it ended well, but left no {', '.join(missing[:4])}")
     try:
-        old = records.read_record(task.stage.target)
-        ours = old.beside if old else frozenset()
-        beside = staging.gather(task.stage, ours)
-        shown = _shown(task, beside, ours)
-        records.write_record(task.stage.output, records.make_record(task, description, attempts, shown, made_by))
+        carry_over(task.stage, description.traits.carry)
+        old = _look_at_old(task, description, settings)
+        beside = staging.gather(task.stage, old.beside)
+        record = records.make_record(
+            task, description, attempts, _shown(task, beside, old), made_by, content=settings.fingerprint == "content"
+        )
+        records.write_record(task.stage.output, record)
         if not claims.still_ours(task.stage):
             return _LOST
-        staging.publish(task.stage, task.video, beside, is_ours=_is_ours(old, description), ours=ours)
+        _publish(task, beside, old, settings)
     except (OccupiedError, RecordError) as error:
         return Problem("error", str(error))
     except OSError as error:
         if is_disk_full(error):
             return Problem("disk_full", f"its output cannot be published: {error}")
         return Problem("error", f"its output cannot be published: {error}")
-    with contextlib.suppress(OSError):
-        task.stage.error.unlink(missing_ok=True)
+    _forget_attempts(task)
     return None
 
 
-def _shown(task: Task, beside: tuple[str, ...], ours: frozenset[str]) -> tuple[str, ...]:
-    """What the record names as published beside the video.
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """What stands where an output goes."""
+
+    is_ours: bool
+    beside: frozenset[str]
+    """What an output of ours has put beside the video."""
+    put_aside: tuple[str, ...]
+    """Names of what was somebody else's there, before and now."""
+    goes_to: str
+    """The name that somebody else's folder gets now; empty where there is none, or it must not be touched."""
+
+
+def _look_at_old(task: Task, description: Description, settings: RunSettings, planned: Record | None = None) -> _Old:
+    """``planned`` is the record of a whole stage, which has the name that somebody else's folder was to get."""
+    target = task.stage.target
+    old = records.read_record(target)
+    if old is not None and old.maker == description.name:
+        still = sorted(name for name in old.put_aside if os.path.lexists(target.with_name(name)))
+        return _Old(True, old.beside, tuple(still), "")
+    names = tuple(planned.put_aside) if planned else ()
+    if settings.existing not in ("seed", "replace") or not target.is_dir():
+        return _Old(False, frozenset(), names, "")
+    return _Old(False, frozenset(), (name := _free_name(target, names),), name)
+
+
+def _free_name(target: Path, planned: tuple[str, ...]) -> str:
+    """``<stem>.old``, or with a number where that is taken."""
+    wanted = (*planned, f"{target.name}.old", *(f"{target.name}.old{number}" for number in range(2, 1000)))
+    return next(name for name in wanted if not os.path.lexists(target.with_name(name)))
+
+
+def _publish(task: Task, beside: tuple[str, ...], old: _Old, settings: RunSettings) -> None:
+    publish(
+        task.stage, task.video, beside, is_ours=old.is_ours, ours=old.beside, put_aside=old.goes_to,
+        durable=settings.durable,
+    )  # fmt: skip
+
+
+def _forget_attempts(task: Task) -> None:
+    """A video that is done has neither a failure nor a stage to continue in."""
+    for path in (task.stage.error, begun_with(task.stage)):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _shown(task: Task, beside: tuple[str, ...], old: _Old) -> records.Shown:
+    """What the record names as standing beside the video.
 
     With it what an earlier output of ours left there and still is there: were it forgotten, the next run would
     take ``<stem>_out.mp4`` for one more video.
     """
     new = {staging.visible_name(task.stage, name) for name in beside}
-    return tuple(sorted(new | {name for name in ours if os.path.lexists(task.stage.target.parent / name)}))
+    still = {name for name in old.beside if os.path.lexists(task.stage.target.parent / name)}
+    return records.Shown(tuple(sorted(new | still)), old.put_aside)
 
 
 def is_disk_full(error: OSError) -> bool:
@@ -89,26 +142,20 @@ def publish_whole_stage(task: Task, description: Description, settings: RunSetti
         return False  # leads to what was published
     try:
         record = records.read_record(task.stage.output)
-        if record is None or records.difference(record, task.video, description, task.stage.output, settings):
+        if record is None or difference(record, task.video, description, task.stage.output, settings):
             return False
-        old = records.read_record(task.stage.target)
         staged = (_staged(task, name) for name in sorted(record.beside))
         beside = tuple(name for name in staged if os.path.lexists(task.stage.folder / name))
-        staging.publish(
-            task.stage, task.video, beside, is_ours=_is_ours(old, description), ours=old.beside if old else frozenset()
-        )
+        _publish(task, beside, _look_at_old(task, description, settings, record), settings)
     except (OSError, OccupiedError, RecordError):
         return False  # then it runs again
+    _forget_attempts(task)
     return True
 
 
 def _staged(task: Task, shown: str) -> str:
     """What an entry that is shown beside the video is called in the stage."""
     return task.stage.entry_stem + shown.removeprefix(task.stage.target.name)
-
-
-def _is_ours(old: Record | None, description: Description) -> bool:
-    return old is not None and old.maker == description.name
 
 
 def remember_failure(task: Task, kind: str, attempt: Attempt) -> None:
@@ -123,6 +170,15 @@ def remember_failure(task: Task, kind: str, attempt: Attempt) -> None:
     with contextlib.suppress(OSError):  # it is only a memory
         aside.write_text(json.dumps(plain, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
         aside.replace(task.stage.error)
+
+
+def remember_unreadable(stage: Stage, reason: str) -> None:
+    """The same for a video that no attempt was made at."""
+    plain = {"schema": 1, "kind": "bad_input", "reason": reason}
+    if last_failure(stage) != ("bad_input", reason):
+        with contextlib.suppress(OSError):
+            stage.error.parent.mkdir(parents=True, exist_ok=True)
+            stage.error.write_text(json.dumps(plain, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
 
 
 def last_failure(stage: Stage) -> tuple[str, str]:

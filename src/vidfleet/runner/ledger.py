@@ -85,7 +85,7 @@ class RunFolder:
     def is_running(self) -> bool:
         """Whether its runner is alive and not through; on another host: has spoken in the last week."""
         owner = self.owner()
-        if owner is None or self._has_ended():
+        if owner is None or self.has_ended():
             return False
         alive = owner.alive()
         if alive is not None:
@@ -93,7 +93,8 @@ class RunFolder:
         newest = self.ledger if self.ledger.exists() else self.path
         return time.time() - newest.stat().st_mtime < _FORGOTTEN_AFTER_S
 
-    def _has_ended(self) -> bool:
+    def has_ended(self) -> bool:
+        """Whether it came to its end in order."""
         try:
             with self.ledger.open("rb") as file:
                 file.seek(max(os.fstat(file.fileno()).st_size - 4096, 0))

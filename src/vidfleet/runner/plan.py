@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Outcome, Stage, Task, Video
 from vidfleet.errors import BadInputError, RecordError, SetupError
+from vidfleet.runner.changes import difference, workload_difference
 from vidfleet.runner.finish import last_failure
+from vidfleet.runner.places import sharing_a_target, stages_of
 from vidfleet.runner.probe import probe_all
-from vidfleet.runner.record import RECORD_NAME, Record, difference, read_record
-from vidfleet.runner.stage import is_half_published, make_stage
+from vidfleet.runner.publish import is_half_published
+from vidfleet.runner.record import RECORD_NAME, Record, missing_promises, read_record
+from vidfleet.runner.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description
+
+
+_WAYS_OUT = (
+    "--existing adopt takes it as done, seed goes on from a copy of it, replace puts it aside as <stem>.old; "
+    "or use --output DIR"
+)
+_HOLDS_VIDEOS = (
+    "its output folder holds videos of this run, so it is not taken for an output; "
+    "rename it, or leave those videos out with --exclude"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,9 @@ class Verdict:
     kind: str = ""
     """Why it is blocked, where it is: ``foreign``."""
     reason: str = ""
-    """In words: why it runs although a folder is there, or why it is blocked."""
+    """In words: why it runs although a folder is there, why it is blocked, or why it is left as it is."""
+    takes: bool = False
+    """What is there is somebody else's, and is adopted, copied or put aside because the user said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +56,70 @@ class Plan:
     settled: tuple[Outcome, ...]
     """What ends without an attempt: up to date, blocked, unreadable."""
     reasons: tuple[tuple[str, str], ...]
-    """Relative path and reason of each video that runs although an output of ours is there."""
+    """Relative path and reason of each video that runs although an output is there."""
+    adopted: tuple[Task, ...] = ()
+    """Somebody else's outputs that are to be declared ours: ``--existing adopt``."""
+    notices: tuple[str, ...] = ()
+    """Sentences for the user: what a setting keeps from running."""
 
 
-def make_plan(
-    videos: Sequence[Video],
-    description: Description,
-    settings: RunSettings,
-    skip: frozenset[str] = frozenset(),
-) -> Plan:
-    """Look at every video's output and say what is to be done.
-
-    ``skip`` holds relative paths of videos that failed before and are to be left alone.
-    """
-    stages = {video: stage_of(video, description.root, settings) for video in videos}
-    settled: list[Outcome] = [*_collisions(stages), *(_nested(stages) if settings.output else ())]
-    blocked = {outcome.video for outcome in settled}
-    to_run: list[Video] = []
-    reasons: list[tuple[str, str]] = []
-    for video in videos:
-        if video in blocked:
-            continue
-        verdict = judge(video, stages[video], description, settings)
+def make_plan(videos: Sequence[Video], description: Description, settings: RunSettings) -> Plan:
+    """Look at every video's output and say what is to be done."""
+    stages = stages_of(videos, description.root, settings)
+    notices: list[str] = []
+    wanted = [video for video in videos if settings.only == "all" or stages[video].error.exists()]
+    if len(wanted) < len(videos):
+        notices.append(f"--only failed: {plural(len(videos) - len(wanted), 'video')} that did not fail left alone")
+    verdicts = _verdicts(wanted, stages, description, settings)
+    settled, to_run, to_adopt = list[Outcome](), list[Video](), list[Video]()
+    for video, verdict in verdicts.items():
         if verdict.kind:
             settled.append(Outcome(video, "blocked", verdict.kind, verdict.reason))
         elif not verdict.must_run:
-            settled.append(Outcome(video, "up_to_date"))
-        elif video.relative in skip:
+            to_adopt.append(video) if verdict.takes else settled.append(
+                Outcome(video, "up_to_date", reason=verdict.reason)
+            )
+        elif not settings.retry_failed and stages[video].error.exists():
             settled.append(_failed_before(video, stages[video]))
         else:
             to_run.append(video)
-            if verdict.reason:
-                reasons.append((video.relative, verdict.reason))
-    tasks, unreadable = _probed(to_run, stages)
-    return Plan(in_order(tasks, settings.schedule), (*settled, *unreadable), tuple(reasons))
+    tasks, unreadable = _probed([*to_run, *to_adopt], stages)
+    adopting = set(to_adopt)
+    kept = sum(outcome.state == "up_to_date" and bool(outcome.reason) for outcome in settled)
+    if kept:
+        notices.append(f"--keep-stale: {plural(kept, 'output')} kept although the workload has changed since")
+    return Plan(
+        in_order([task for task in tasks if task.video not in adopting], settings.schedule),
+        (*settled, *unreadable),
+        tuple((video.relative, verdicts[video].reason) for video in to_run if verdicts[video].reason),
+        tuple(task for task in tasks if task.video in adopting),
+        tuple(notices),
+    )
+
+
+def _verdicts(
+    videos: Sequence[Video], stages: dict[Video, Stage], description: Description, settings: RunSettings
+) -> dict[Video, Verdict]:
+    """One for each of ``videos``; what stands in each other's way is known from all that have a stage."""
+    verdicts = dict(_collisions(stages))
+    if settings.output:
+        verdicts.update(_nested(stages))
+    holding = (
+        {folder for stage in stages.values() for folder in _above(stage)} if settings.existing != "block" else set()
+    )
+    for video in videos:
+        if video in verdicts:
+            continue
+        verdict = judge(video, stages[video], description, settings)
+        if verdict.takes and stages[video].target in holding:
+            verdict = Verdict(False, "foreign", _HOLDS_VIDEOS)
+        verdicts[video] = verdict
+    return {video: verdicts[video] for video in videos}
+
+
+def _above(stage: Stage) -> Iterable[Path]:
+    """The folders that the stage's video lies in, as far as they could be somebody's output."""
+    return (stage.target.parent, *stage.target.parent.parents)
 
 
 def _failed_before(video: Video, stage: Stage) -> Outcome:
@@ -83,26 +128,16 @@ def _failed_before(video: Video, stage: Stage) -> Outcome:
     return Outcome(video, "failed", kind, f"in an earlier run (--no-retry-failed): {reason}")
 
 
-def stage_of(video: Video, root: Path, settings: RunSettings) -> Stage:
-    """Where a video is staged, and where its output goes: beside it, or mirrored below ``--output``."""
-    parent = Path(video.relative).parent
-    folder = settings.output.absolute() / parent if settings.output else root / parent
-    return make_stage(video, folder, target_name=video.stem, keep_names=settings.keep_names)
-
-
-def _collisions(stages: dict[Video, Stage]) -> Iterable[Outcome]:
+def _collisions(stages: dict[Video, Stage]) -> Iterable[tuple[Video, Verdict]]:
     """Videos that would share one output folder."""
-    sharing: dict[Path, list[Video]] = defaultdict(list)
-    for video, stage in stages.items():
-        sharing[stage.target].append(video)
-    for videos in sharing.values():
-        for video in videos if len(videos) > 1 else ():
+    for videos in sharing_a_target(stages).values():
+        for video in videos:
             others = ", ".join(other.path.name for other in videos if other is not video)
-            reason = f"would share its output folder with {others}: rename one of them"
-            yield Outcome(video, "blocked", "collision", reason)
+            reason = f"would share its output folder with {others}; rename one of them, or use --on-collision suffix"
+            yield video, Verdict(False, "collision", reason)
 
 
-def _nested(stages: dict[Video, Stage]) -> Iterable[Outcome]:
+def _nested(stages: dict[Video, Stage]) -> Iterable[tuple[Video, Verdict]]:
     """Videos whose output would hold other videos' outputs, so that replacing it would take those with it.
 
     That is ``Frasier.mp4`` beside ``Frasier/`` under ``--output``; without it, ``Frasier/`` itself is in the way.
@@ -113,7 +148,7 @@ def _nested(stages: dict[Video, Stage]) -> Iterable[Outcome]:
     for video, stage in stages.items():
         if stage.target in inside and sharing[stage.target] == 1:
             reason = f"its output folder would hold that of {inside[stage.target].relative}: rename one of them"
-            yield Outcome(video, "blocked", "collision", reason)
+            yield video, Verdict(False, "collision", reason)
 
 
 def judge(video: Video, stage: Stage, description: Description, settings: RunSettings) -> Verdict:
@@ -130,24 +165,39 @@ def judge(video: Video, stage: Stage, description: Description, settings: RunSet
     except RecordError as error:
         return Verdict(False, "foreign", f"{error}; remove {RECORD_NAME}'s folder to have the video run")
     if record is None:
-        reason = "its output folder is there already and was not made by vidfleet; move it away, or use --output DIR"
-        return Verdict(False, "foreign", reason)
+        return _judge_foreign("was not made by vidfleet", target, description, settings)
+    if record.maker != description.name:
+        return _judge_foreign(f"was made by {record.maker}", target, description, settings)
     return _judge_record(record, video, target, description, settings)
+
+
+def _judge_foreign(whose: str, folder: Path, description: Description, settings: RunSettings) -> Verdict:
+    """Somebody else's folder: left alone, or taken in the way that ``--existing`` says."""
+    if settings.existing == "block" or not folder.is_dir():
+        return Verdict(False, "foreign", f"its output folder is there already and {whose}; {_WAYS_OUT}")
+    if settings.existing == "adopt":
+        missing = missing_promises(folder, description.promise)
+        if missing:
+            reason = f"its output folder {whose} and cannot be adopted: there is no {', '.join(missing[:4])}"
+            return Verdict(False, "foreign", reason)
+        return Verdict(False, reason="adopted", takes=True)
+    if settings.existing == "seed":
+        return Verdict(True, reason=f"starts on a copy of a folder that {whose}", takes=True)
+    return Verdict(True, reason=f"a folder that {whose} is put aside", takes=True)
 
 
 def _judge_record(
     record: Record, video: Video, folder: Path, description: Description, settings: RunSettings
 ) -> Verdict:
-    if record.maker != description.name:
-        reason = f"its output folder was made by {record.maker}; move it away, or use --output DIR"
-        return Verdict(False, "foreign", reason)
     if description.fallback and not record.is_fallback:
         raise SetupError(
             f"{folder} was made with more than is here now, and no lesser result may take its place: nothing is run\n"
             + description.fallback
         )
     changed = difference(record, video, description, folder, settings)
-    return Verdict(bool(changed), reason=changed)
+    if changed or not settings.keep_stale:
+        return Verdict(bool(changed), reason=changed)
+    return Verdict(False, reason=workload_difference(record, description))
 
 
 def _probed(videos: Sequence[Video], stages: dict[Video, Stage]) -> tuple[list[Task], list[Outcome]]:

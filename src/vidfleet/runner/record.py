@@ -1,12 +1,11 @@
 """The record of one output folder, ``vidfleet.json``: who made it, of what, and what it holds.
 
-It is written last, so a folder that has one is whole. Done comes from records alone: ``difference`` compares a
-record with the video and the workload of today and names the first thing that differs.
+It is written last, so a folder that has one is whole. Done comes from records alone: ``runner/changes.py`` compares
+a record with the video and the workload of today.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,18 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import RecordError
+from vidfleet.runner.identity import identify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vidfleet.data import Attempt, Task, Video
+    from vidfleet.data import Attempt, Task
     from vidfleet.runner.provenance import MadeBy
-    from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description, Promise
 
 RECORD_NAME = "vidfleet.json"
-SCHEMA = 1
-_MIB = 1 << 20
+SCHEMA = 2
+"""1: without sidecars, whole hash, packages and what was put aside; read as if there were none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,16 @@ class Record:
     def beside(self) -> frozenset[str]:
         """Names of files that were published beside the video."""
         return frozenset(self.outputs.get("beside", ()))
+
+    @property
+    def put_aside(self) -> frozenset[str]:
+        """Names of somebody else's folders beside the video, in whose place this one came."""
+        return frozenset(self.outputs.get("put_aside", ()))
+
+    @property
+    def is_adopted(self) -> bool:
+        """Somebody else's output, declared to be ours by ``--existing adopt``."""
+        return bool(self.outputs.get("adopted", False))
 
 
 def read_record(folder: Path) -> Record | None:
@@ -83,67 +92,24 @@ def _check(record: Record) -> None:
     record.outputs["files"].keys()
     for there in record.outputs["counts"].values():
         there["files"] + there["mtime_ns"]
-    if not all(isinstance(name, str) for name in (*record.beside, *record.outputs["files"])):
+    if not all(isinstance(name, str) for name in (*record.beside, *record.put_aside, *record.outputs["files"])):
         raise TypeError("a file's name is no text")
+    record.input.get("sidecars", {}).keys()
 
 
 def published_beside(folder: Path) -> frozenset[str]:
-    """Names of files that the output ``folder`` put beside its video; nothing where no record tells."""
+    """Names of what the output ``folder`` put beside its video, or found in its place; nothing without a record."""
     try:
         record = read_record(folder)
     except RecordError:
         return frozenset()
-    return record.beside if record else frozenset()
-
-
-def difference(record: Record, video: Video, description: Description, folder: Path, settings: RunSettings) -> str:
-    """What keeps ``record`` from being current, in a few words; empty when the folder is done."""
-    return (
-        _input_difference(record.input, video)
-        or _workload_difference(record.workload, description)
-        or _output_difference(record.outputs, folder, description.promise)
-    )
-
-
-def _input_difference(recorded: Mapping[str, Any], video: Video) -> str:
-    if recorded["name"] != video.path.name:
-        return "the video has another name"
-    if recorded["size_bytes"] != video.size_bytes:
-        return "the video has another size"
-    if recorded["mtime_ns"] != video.mtime_ns and recorded["ends_sha256"] != _ends_now(video.path):
-        return "the video has another content"
-    return ""
-
-
-def _ends_now(path: Path) -> str:
-    try:
-        return hash_ends(path)
-    except OSError:  # the probe says what is wrong with it
-        return "unreadable"
-
-
-def _workload_difference(recorded: Mapping[str, Any], description: Description) -> str:
-    if recorded["fingerprint"] == description.fingerprint:
-        return ""
-    old, new = recorded["parts"], json.loads(json.dumps(dict(description.parts)))
-    changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    return f"changed since: {', '.join(changed)}"
-
-
-def _output_difference(recorded: Mapping[str, Any], folder: Path, promise: Promise) -> str:
-    for name in {**recorded["files"], **dict.fromkeys(promise.files)}:
-        if not _has_content(folder / name):
-            return f"{name} is gone or empty"
-    for name, there in recorded["counts"].items():
-        if _folder_time_ns(folder / name) != there["mtime_ns"] and count_files(folder / name) != there["files"]:
-            return f"files in {name}/ are gone"
-    return ""
+    return record.beside | record.put_aside if record else frozenset()
 
 
 def missing_promises(folder: Path, promise: Promise) -> list[str]:
     """Promised files that are not there or empty; with no promise, the folder itself must hold something."""
     if promise.files:
-        return [name for name in promise.files if not _has_content(folder / name)]
+        return [name for name in promise.files if not has_content(folder / name)]
     try:
         with os.scandir(folder) as entries:
             return [] if any(entries) else [f"{folder.name}/"]
@@ -151,22 +117,60 @@ def missing_promises(folder: Path, promise: Promise) -> list[str]:
         return [f"{folder.name}/"]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What stands beside the video because of an output, by name."""
+
+    beside: tuple[str, ...] = ()
+    """Published with it."""
+    put_aside: tuple[str, ...] = ()
+    """Somebody else's, which had its place."""
+
+
 def make_record(
     task: Task,
     description: Description,
     attempts: tuple[Attempt, ...],
-    beside: tuple[str, ...],
+    shown: Shown,
     made_by: MadeBy,
+    *,
+    content: bool = False,
 ) -> dict[str, Any]:
     """The record of a finished attempt whose output is in the task's stage; plain JSON values."""
-    video, probe, output = task.video, task.probe, task.stage.output
+    return {
+        **_head(task, description, made_by, content=content),
+        "attempts": [plain_attempt(attempt) for attempt in attempts],
+        "environment": made_by.environment(attempts[-1]),
+        "outputs": _outputs(task.stage.output, description.promise, shown),
+        "vidfleet": dict(made_by.vidfleet),
+    }
+
+
+def make_adopted(
+    task: Task, description: Description, old: Record | None, made_by: MadeBy, *, content: bool = False
+) -> dict[str, Any]:
+    """The record of somebody else's output, taken for what ``description`` would make; nothing was run for it."""
+    shown = Shown(tuple(sorted(old.beside)), tuple(sorted(old.put_aside))) if old else Shown()
+    return {
+        **_head(task, description, made_by, content=content),
+        "method": {},
+        "attempts": [],
+        "environment": {},
+        "outputs": {
+            **_outputs(task.stage.target, description.promise, shown),
+            "adopted": True,
+            "adopted_from": old.maker if old else "",
+        },
+        "vidfleet": dict(made_by.vidfleet),
+    }
+
+
+def _head(task: Task, description: Description, made_by: MadeBy, *, content: bool) -> dict[str, Any]:
+    video, probe = task.video, task.probe
     return {
         "schema": SCHEMA,
         "input": {
-            "name": video.path.name,
-            "size_bytes": video.size_bytes,
-            "mtime_ns": video.mtime_ns,
-            "ends_sha256": _ends_as_found(video),
+            **identify(video, content=content, sidecars=description.traits.inputs),
             "duration_s": probe.duration_s,
             "frames": probe.frames,
             "width": probe.width,
@@ -179,32 +183,24 @@ def make_record(
             "fallback": bool(description.fallback),
             "fingerprint": description.fingerprint,
             "parts": dict(description.parts),
+            "git_commit": made_by.git_commit,
         },
         "method": dict(description.method),
-        "attempts": [plain_attempt(attempt) for attempt in attempts],
-        "environment": _environment(attempts),
-        "outputs": {
-            "files": {name: (output / name).stat().st_size for name in description.promise.files},
-            "counts": {
-                name: {"files": count_files(output / name), "mtime_ns": _folder_time_ns(output / name)}
-                for name in description.promise.counted
-                if (output / name).is_dir()
-            },
-            "beside": list(beside),
-            "adopted": False,
-        },
-        "vidfleet": dict(made_by.vidfleet),
     }
 
 
-def _ends_as_found(video: Video) -> str:
-    """The hash of its ends; nothing where the video was changed while we worked: no content matches that."""
-    try:
-        status = video.path.stat()
-        found = (status.st_size, status.st_mtime_ns)
-        return hash_ends(video.path) if found == (video.size_bytes, video.mtime_ns) else ""
-    except OSError:
-        return ""
+def _outputs(folder: Path, promise: Promise, shown: Shown) -> dict[str, Any]:
+    return {
+        "files": {name: (folder / name).stat().st_size for name in promise.files},
+        "counts": {
+            name: {"files": count_files(folder / name), "mtime_ns": folder_time_ns(folder / name)}
+            for name in promise.counted
+            if (folder / name).is_dir()
+        },
+        "beside": list(shown.beside),
+        "put_aside": list(shown.put_aside),
+        "adopted": False,
+    }
 
 
 def plain_attempt(attempt: Attempt) -> dict[str, Any]:
@@ -223,18 +219,8 @@ def plain_attempt(attempt: Attempt) -> dict[str, Any]:
         "signal": evidence.signal,
         "cpu_s": round(evidence.cpu_s, 3),
         "peak_memory_bytes": evidence.peak_memory_bytes,
+        "peak_gpu_memory_bytes": None,
         "ended_leftovers": evidence.ended_leftovers,
-    }
-
-
-def _environment(attempts: tuple[Attempt, ...]) -> dict[str, Any]:
-    last = attempts[-1]
-    return {
-        "variables": {
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            "CUDA_VISIBLE_DEVICES": last.lane.device.visible,
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(last.lane.threads)),
-        },
     }
 
 
@@ -252,18 +238,6 @@ def forget_beside(folder: Path, names: Sequence[str]) -> None:
     write_record(folder, plain)
 
 
-def hash_ends(path: Path) -> str:
-    """SHA-256 of a file's first and last MiB (of all of it up to 2 MiB)."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        digest.update(file.read(_MIB))
-        if size > _MIB:
-            file.seek(max(size - _MIB, _MIB))
-            digest.update(file.read(_MIB))
-    return digest.hexdigest()
-
-
 def count_files(folder: Path) -> int:
     """How many entries ``folder`` has; 0 where there is no such folder."""
     try:
@@ -273,7 +247,7 @@ def count_files(folder: Path) -> int:
         return 0
 
 
-def _folder_time_ns(folder: Path) -> int:
+def folder_time_ns(folder: Path) -> int:
     """The folder's modification time: while it stays, no entry came or went. -1 where there is no folder."""
     try:
         return folder.stat().st_mtime_ns
@@ -281,7 +255,8 @@ def _folder_time_ns(folder: Path) -> int:
         return -1
 
 
-def _has_content(path: Path) -> bool:
+def has_content(path: Path) -> bool:
+    """Whether a file is there and not empty."""
     try:
         return path.stat().st_size > 0
     except OSError:

@@ -1,10 +1,12 @@
-"""Two renames that Python's library lacks: onto nothing only, and an exchange; Linux's ``renameat2``."""
+"""Renames that Python's library lacks: onto nothing only, an exchange (Linux's ``renameat2``), and over a border."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -30,10 +32,40 @@ def move_new(source: Path, target: Path) -> None:
         raise OSError(code, os.strerror(code), str(source), None, str(target))
 
 
+def move_in(source: Path, target: Path) -> None:
+    """The same, also from another file system or quota tree, where no rename leads: by a copy beside ``target``.
+
+    The copy has a hidden name that is the same each time, so that a kill leaves one at most, and until the next try.
+    """
+    try:
+        move_new(source, target)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    part = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part")
+    _remove(part)
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, part, symlinks=True)
+    else:
+        shutil.copy2(source, part, follow_symlinks=False)
+    move_new(part, target)
+    _remove(source)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def exchange(one: Path, other: Path) -> bool:
     """Let two names change places at once; False where the file system refuses."""
     code = _renameat2(one, other, _EXCHANGE)
-    if code and code not in _REFUSED:
+    if code and code not in (*_REFUSED, errno.EXDEV):
         raise OSError(code, os.strerror(code), str(one), None, str(other))
     return code == 0
 

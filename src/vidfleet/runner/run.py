@@ -15,17 +15,22 @@ import vidfleet
 from vidfleet.data import Lane, Outcome, Summary
 from vidfleet.errors import UsageError
 from vidfleet.executors.base import make_executor
+from vidfleet.runner.adopt import adopt
 from vidfleet.runner.claims import Claims
 from vidfleet.runner.discover import discover
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution, Stop
+from vidfleet.runner.finish import remember_unreadable
 from vidfleet.runner.ledger import Ledger, RunFolder
-from vidfleet.runner.plan import Plan, judge, make_plan, stage_of
+from vidfleet.runner.places import stage_of
+from vidfleet.runner.plan import Plan, judge, make_plan
 from vidfleet.runner.progress import choose_display
 from vidfleet.runner.provenance import MadeBy
 from vidfleet.runner.report import write_report
+from vidfleet.runner.sweep import end_leftovers
 from vidfleet.settings import RunSettings
 from vidfleet.worker.gpus import make_lanes
+from vidfleet.workloads.adjusted import Adjusted
 from vidfleet.workloads.base import Description, Workload
 
 if TYPE_CHECKING:
@@ -71,13 +76,13 @@ def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSe
     settings = settings or RunSettings()
     top = Path(os.path.abspath(root))  # noqa: PTH100 - keeps symbolic links, as outputs land beside them
     videos = discover(top, settings)
+    if settings.only == "failed" and not settings.retry_failed:
+        raise UsageError("--only failed and --no-retry-failed leave nothing to run")
+    workload = Adjusted(workload, settings.depends, settings.resume_stage)
     description = workload.describe(top)
     lanes = make_lanes(settings)
-    skip = frozenset[str]()
-    if not settings.retry_failed:
-        skip = frozenset(v.relative for v in videos if stage_of(v, top, settings).error.exists())
-    plan = make_plan(videos, description, settings, skip)
-    notices = (*lanes.notices, *description.notices)
+    plan = make_plan(videos, description, settings)
+    notices = (*lanes.notices, *description.notices, *plan.notices)
     return Prepared(top, workload, description, settings, lanes.lanes, plan, notices)
 
 
@@ -91,9 +96,13 @@ def execute(
 ) -> Summary:
     """Run what was planned."""
     started_at, plan = time.time(), prepared.plan
-    if not plan.tasks and all(outcome.state == "up_to_date" for outcome in plan.settled):
-        return Summary(plan.settled, None, started_at, time.time(), notices=prepared.notices)
+    notices = prepared.notices + _end_leftovers(prepared)
+    if not plan.tasks and not plan.adopted and all(outcome.state == "up_to_date" for outcome in plan.settled):
+        return Summary(plan.settled, None, started_at, time.time(), notices=notices)
     folder = _make_folder(prepared)
+    claims, made_by = Claims(), _made_by(folder)
+    settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
+    _remember_unreadable(prepared)
     lanes = prepared.lanes[: max(len(plan.tasks), 1)] if prepared.settings.schedule != "round-robin" else prepared.lanes
     stop = stop or Stop()
     with Ledger(folder.ledger) as ledger, _displayed(show, plain, folder) as display:
@@ -103,18 +112,20 @@ def execute(
             if display:
                 display.show(event)
 
-        for text in prepared.notices:
+        for text in notices:
             tell(Notice(text))
-        tell(RunStarted(str(prepared.root), prepared.description.name, lanes, plan.tasks, plan.settled))
+        tell(RunStarted(str(prepared.root), prepared.description.name, lanes, plan.tasks, settled))
         tick = display.tick if display else _do_nothing
-        execution = _work(prepared, lanes, folder, executor, tell=tell, tick=tick, stop=stop)
+        execution = _work(
+            prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=tick, stop=stop
+        )
         ended_at = time.time()
         tell(RunEnded(ended_at - started_at, execution.stopped_by))
-    outcomes = (*plan.settled, *_look_again(execution.outcomes, prepared))
+    outcomes = (*settled, *_look_again(execution.outcomes, prepared))
     trouble = (f"the ledger is not whole: {ledger.trouble}",) if ledger.trouble else ()
     summary = Summary(
         outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
-        stopped_by=execution.stopped_by, signal=stop.signal, notices=(*prepared.notices, *execution.notices, *trouble),
+        stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
     )  # fmt: skip
     write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
     return summary
@@ -130,6 +141,23 @@ def _make_folder(prepared: Prepared) -> RunFolder:
         ) from error
 
 
+def _end_leftovers(prepared: Prepared) -> tuple[str, ...]:
+    """What a killed run has left running holds memory and GPUs; a sentence where there was any."""
+    ended = end_leftovers((prepared.settings.output or prepared.root).absolute())
+    return (f"ended what a killed run had left running: {ended} process{'es' if ended > 1 else ''}",) if ended else ()
+
+
+def _remember_unreadable(prepared: Prepared) -> None:
+    """So that ``--only failed`` and ``--no-retry-failed`` know of them too."""
+    for outcome in prepared.plan.settled:
+        if outcome.kind == "bad_input":
+            remember_unreadable(stage_of(outcome.video, prepared.root, prepared.settings), outcome.reason)
+
+
+def _made_by(folder: RunFolder) -> MadeBy:
+    return MadeBy({"version": vidfleet.__version__, "run": folder.id, "command": shlex.join(sys.argv)})
+
+
 @contextlib.contextmanager
 def _displayed(show: TextIO | None, plain: bool | None, folder: RunFolder) -> Iterator[Display | None]:
     display = choose_display(show, plain=plain, run_folder=folder.path) if show else None
@@ -142,14 +170,13 @@ def _displayed(show: TextIO | None, plain: bool | None, folder: RunFolder) -> It
 
 def _work(
     prepared: Prepared, lanes: tuple[Lane, ...], folder: RunFolder, executor_name: str, *,
-    tell: Callable[[Event], None], tick: Callable[[float], None], stop: Stop,
+    claims: Claims, made_by: MadeBy, tell: Callable[[Event], None], tick: Callable[[float], None], stop: Stop,
 ) -> Execution:  # fmt: skip
     """Open the lanes, work, and leave nothing running whatever happens."""
     executor = make_executor(executor_name)
-    made_by = MadeBy({"version": vidfleet.__version__, "run": folder.id, "command": shlex.join(sys.argv)})
     execution = Execution(
         prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
-        executor=executor, settings=prepared.settings, claims=Claims(), folder=folder, tell=tell, tick=tick,
+        executor=executor, settings=prepared.settings, claims=claims, folder=folder, tell=tell, tick=tick,
         stop=stop, made_by=made_by, proven=any(o.state == "up_to_date" for o in prepared.plan.settled),
     )  # fmt: skip
     stop.arm(executor.wake)

@@ -1,14 +1,13 @@
-"""Where attempts work, and how their output comes to be visible: as a whole, or not at all.
+"""Where attempts work: a folder that shows them one video under a harmless name.
 
 A stage is ``<dir>/.vidfleet/<stem>-<8 hex>/`` beside the video. For a workload it holds one entry, a link to the
-video; claim and last error lie beside it. Publishing renames ``<stage>/<stem>`` to ``<dir>/<stem>``.
+video; claim and last error lie beside it. What it comes to hold is published by ``runner/publish.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -20,9 +19,7 @@ from typing import TYPE_CHECKING
 from vidfleet.data import Stage, Video
 from vidfleet.errors import OccupiedError
 from vidfleet.runner.discover import STATE_FOLDER
-from vidfleet.runner.record import RECORD_NAME, forget_beside
-from vidfleet.runner.rename import exchange, move_new
-from vidfleet.workloads.base import hash_file
+from vidfleet.runner.record import RECORD_NAME
 
 if TYPE_CHECKING:
     from vidfleet.settings import StageSettings
@@ -64,15 +61,33 @@ def _alias(stage_folder: Path) -> Path:
     return alias_folder() / digest
 
 
-def prepare(stage: Stage, video: Video, settings: StageSettings, *, makes_output_folder: bool) -> None:
-    """Make the stage as an attempt finds it: one entry, the video, and nothing else."""
+def prepare(
+    stage: Stage, video: Video, settings: StageSettings, *, makes_output_folder: bool, keep: bool = False
+) -> None:
+    """Make the stage as an attempt finds it: one entry, the video, and nothing else.
+
+    With ``keep``, what an earlier attempt left there stays, for the next one to continue in.
+    """
     stage.folder.mkdir(parents=True, exist_ok=True)
-    empty(stage.folder)
+    if keep:
+        _make_ready_to_continue(stage)
+    else:
+        empty(stage.folder)
     _place(video.path, stage.folder / stage.entry_name, settings.stage_by)
     if stage.seen_as != stage.folder:
         _link_alias(stage)
     if not makes_output_folder:
-        stage.output.mkdir()
+        stage.output.mkdir(exist_ok=keep)
+
+
+def _make_ready_to_continue(stage: Stage) -> None:
+    """Take away the entry, which is made anew, a link to what was published, and a record: it is not whole now."""
+    _make_writable(stage.folder)
+    discard(stage.folder / stage.entry_name)
+    if stage.output.is_symlink():
+        stage.output.unlink()
+    else:
+        (stage.output / RECORD_NAME).unlink(missing_ok=True)
 
 
 def _place(video: Path, entry: Path, how: str) -> None:
@@ -119,6 +134,15 @@ def _remove_tree(folder: Path) -> None:
     if folder.exists():  # scripts make read-only folders; or something else removed a part meanwhile
         _open_up(folder)
         shutil.rmtree(folder)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, a link or a whole folder, if there is one."""
+    if os.path.lexists(path):
+        if path.is_dir() and not path.is_symlink():
+            _remove_tree(path)
+        else:
+            path.unlink()
 
 
 def _open_up(folder: Path) -> None:
@@ -169,126 +193,3 @@ def _is_free(stage: Stage, shown: str, ours: frozenset[str]) -> bool:
 def visible_name(stage: Stage, name: str) -> str:
     """What an entry published beside the video is called there."""
     return stage.target.name + name.removeprefix(stage.entry_stem)
-
-
-def publish(
-    stage: Stage, video: Video, beside: tuple[str, ...], *, is_ours: bool, ours: frozenset[str] = frozenset()
-) -> None:
-    """Make a whole output visible under its name, in place of an older one of ours where ``is_ours``.
-
-    ``beside`` are entries of the stage that go beside the video; those shown under a name in ``ours`` may
-    replace what stands there. Raises OccupiedError where something else stands at the target; the stage is left
-    as it is then.
-    """
-    if beside:
-        _write_journal(stage, beside, ours)
-    try:
-        move_new(stage.output, stage.target)
-    except FileExistsError as error:
-        if not is_ours:
-            _journal(stage).unlink(missing_ok=True)
-            raise OccupiedError(f"{stage.target} has appeared meanwhile, and is not ours") from error
-        _replace_old(stage)
-    _finish_journal(stage)
-    with contextlib.suppress(OSError):  # it is published; the next start tries again to remove the old
-        _discard(old_aside(stage))
-    with contextlib.suppress(OSError):  # the links are a convenience
-        _leave_links(stage, video)
-
-
-def _replace_old(stage: Stage) -> None:
-    if exchange(stage.output, stage.target):
-        return
-    aside = old_aside(stage)
-    _discard(aside)
-    stage.target.rename(aside)
-    try:
-        stage.output.rename(stage.target)
-    except OSError:
-        aside.rename(stage.target)
-        raise
-
-
-def old_aside(stage: Stage) -> Path:
-    """Where an older output stands for the moment between "old aside" and "new in"."""
-    return stage.folder.with_name(stage.folder.name + ".old")
-
-
-def _journal(stage: Stage) -> Path:
-    """The file that says, while an output is being published, what goes beside the video."""
-    return stage.folder.with_name(stage.folder.name + ".publishing")
-
-
-def _write_journal(stage: Stage, beside: tuple[str, ...], ours: frozenset[str]) -> None:
-    plain = {"record": hash_file(stage.output / RECORD_NAME), "beside": beside, "ours": sorted(ours)}
-    aside = _journal(stage).with_suffix(".new")
-    aside.write_text(json.dumps(plain), encoding="ascii")
-    aside.replace(_journal(stage))
-
-
-def _finish_journal(stage: Stage) -> None:
-    """Put beside the video what goes there, if the output that it belongs to is published."""
-    journal = _journal(stage)
-    try:
-        plain = json.loads(journal.read_bytes())
-        is_published = hash_file(stage.target / RECORD_NAME) == plain["record"]
-    except (FileNotFoundError, NotADirectoryError):
-        is_published = False
-    refused = []
-    for name in plain["beside"] if is_published else ():
-        if os.path.lexists(stage.folder / name) and not _publish_beside(stage, name, frozenset(plain["ours"])):
-            refused.append(visible_name(stage, name))
-    if refused:
-        forget_beside(stage.target, refused)
-    journal.unlink(missing_ok=True)
-
-
-def _publish_beside(stage: Stage, name: str, ours: frozenset[str]) -> bool:
-    """False where a file that is not ours has appeared there: the entry goes to ``_extra`` then."""
-    source, target = stage.folder / name, stage.target.with_name(visible_name(stage, name))
-    if target.name in ours and os.path.lexists(target):
-        if source.is_dir() or target.is_dir():
-            _discard(target)
-        source.replace(target)
-        return True
-    try:
-        move_new(source, target)
-    except FileExistsError:
-        extra = stage.target / EXTRA_FOLDER
-        extra.mkdir(exist_ok=True)
-        source.rename(extra / name)
-        return False
-    return True
-
-
-def is_half_published(stage: Stage) -> bool:
-    """Whether a kill came while an output was published, so that :func:`complete_publishing` has work."""
-    return os.path.lexists(old_aside(stage)) or os.path.lexists(_journal(stage))
-
-
-def complete_publishing(stage: Stage) -> None:
-    """Finish what a kill between "old aside" and "new in", or before all stood beside the video, left half done."""
-    aside = old_aside(stage)
-    if os.path.lexists(aside):
-        if not os.path.lexists(stage.target):
-            newer = stage.output if (stage.output / RECORD_NAME).is_file() else aside
-            newer.rename(stage.target)
-        _discard(aside)
-    _finish_journal(stage)
-
-
-def _discard(path: Path) -> None:
-    if os.path.lexists(path):
-        if path.is_dir() and not path.is_symlink():
-            _remove_tree(path)
-        else:
-            path.unlink()
-
-
-def _leave_links(stage: Stage, video: Video) -> None:
-    """Let absolute paths that a script wrote into its files still lead somewhere."""
-    empty(stage.folder)
-    here = os.path.realpath(stage.folder)  # ".." leaves the real folder, whatever link led into it
-    for name, there in ((stage.entry_name, video.path), (stage.entry_stem, stage.target)):
-        real = Path(os.path.realpath(there.parent), there.name)
-        (stage.folder / name).symlink_to(os.path.relpath(real, here))

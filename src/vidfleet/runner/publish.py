@@ -1,0 +1,185 @@
+"""How an output comes to be visible: as a whole, or not at all.
+
+``<stage>/<stem>`` is renamed to ``<dir>/<stem>``; in place of an older output of ours by exchanging the two, or, where
+the file system refuses that (NFS), old aside and new in, which the next start completes if a kill comes between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidfleet.errors import OccupiedError
+from vidfleet.runner.record import RECORD_NAME, forget_beside
+from vidfleet.runner.rename import exchange, move_in
+from vidfleet.runner.stage import EXTRA_FOLDER, discard, empty, visible_name
+from vidfleet.runner.sync import sync_folder, sync_tree
+from vidfleet.workloads.base import hash_file
+
+if TYPE_CHECKING:
+    from vidfleet.data import Stage, Video
+
+
+def publish(
+    stage: Stage,
+    video: Video,
+    beside: tuple[str, ...],
+    *,
+    is_ours: bool,
+    ours: frozenset[str] = frozenset(),
+    put_aside: str = "",
+    durable: bool = False,
+) -> None:
+    """Make a whole output visible under its name, in place of an older one of ours where ``is_ours``.
+
+    ``beside`` are entries of the stage that go beside the video; those shown under a name in ``ours`` may
+    replace what stands there. Somebody else's folder at the target is renamed to ``put_aside``; without that name,
+    OccupiedError is raised for it, and the stage is left as it is. ``durable`` has the disk keep it all first.
+    """
+    if beside:
+        _write_journal(stage, beside, ours)
+    if durable:
+        sync_tree(stage.folder)
+    try:
+        move_in(stage.output, stage.target)
+    except FileExistsError as error:
+        if is_ours:
+            _replace_old(stage)
+        elif put_aside:
+            _replace_theirs(stage, stage.target.with_name(put_aside))
+        else:
+            _journal(stage).unlink(missing_ok=True)
+            raise OccupiedError(f"{stage.target} has appeared meanwhile, and is not ours") from error
+    _finish_journal(stage)
+    if durable:
+        sync_folder(stage.target.parent)
+    with contextlib.suppress(OSError):  # it is published; the next start tries again to remove the old
+        _discard_asides(stage)
+    with contextlib.suppress(OSError):  # the links are a convenience
+        _leave_links(stage, video)
+
+
+def _replace_old(stage: Stage) -> None:
+    if exchange(stage.output, stage.target):
+        return
+    aside = old_aside(stage)
+    discard(aside)
+    try:
+        stage.target.rename(aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        aside = _near_aside(stage)
+        discard(aside)
+        stage.target.rename(aside)
+    _move_in_or_back(stage, aside)
+
+
+def _replace_theirs(stage: Stage, aside: Path) -> None:
+    """Put somebody else's folder aside, for good: between the two steps there is none, and never a mixture."""
+    if os.path.lexists(aside):
+        raise OccupiedError(f"{stage.target} is in the way, and so is {aside}")
+    stage.target.rename(aside)
+    _move_in_or_back(stage, aside)
+
+
+def _move_in_or_back(stage: Stage, aside: Path) -> None:
+    try:
+        move_in(stage.output, stage.target)
+    except OSError:
+        aside.rename(stage.target)
+        raise
+
+
+def old_aside(stage: Stage) -> Path:
+    """Where an older output stands for the moment between "old aside" and "new in"."""
+    return stage.folder.with_name(stage.folder.name + ".old")
+
+
+def _near_aside(stage: Stage) -> Path:
+    """The same beside the target, for stages on another file system or under another quota."""
+    return stage.target.with_name(f".{stage.folder.name}.old")
+
+
+def _discard_asides(stage: Stage) -> None:
+    discard(old_aside(stage))
+    discard(_near_aside(stage))
+
+
+def _journal(stage: Stage) -> Path:
+    """The file that says, while an output is being published, what goes beside the video."""
+    return stage.folder.with_name(stage.folder.name + ".publishing")
+
+
+def _write_journal(stage: Stage, beside: tuple[str, ...], ours: frozenset[str]) -> None:
+    plain = {"record": hash_file(stage.output / RECORD_NAME), "beside": beside, "ours": sorted(ours)}
+    aside = _journal(stage).with_suffix(".new")
+    aside.write_text(json.dumps(plain), encoding="ascii")
+    aside.replace(_journal(stage))
+
+
+def _finish_journal(stage: Stage) -> None:
+    """Put beside the video what goes there, if the output that it belongs to is published."""
+    journal = _journal(stage)
+    try:
+        plain = json.loads(journal.read_bytes())
+        is_published = hash_file(stage.target / RECORD_NAME) == plain["record"]
+    except (FileNotFoundError, NotADirectoryError):
+        is_published = False
+    refused = []
+    for name in plain["beside"] if is_published else ():
+        if os.path.lexists(stage.folder / name) and not _publish_beside(stage, name, frozenset(plain["ours"])):
+            refused.append(visible_name(stage, name))
+    if refused:
+        forget_beside(stage.target, refused)
+    journal.unlink(missing_ok=True)
+
+
+def _publish_beside(stage: Stage, name: str, ours: frozenset[str]) -> bool:
+    """False where a file that is not ours has appeared there: the entry goes to ``_extra`` then."""
+    source, target = stage.folder / name, stage.target.with_name(visible_name(stage, name))
+    if target.name in ours and os.path.lexists(target):
+        if source.is_dir() or target.is_dir() or source.parent.stat().st_dev != target.parent.stat().st_dev:
+            discard(target)
+            move_in(source, target)
+        else:
+            source.replace(target)
+        return True
+    try:
+        move_in(source, target)
+    except FileExistsError:
+        extra = stage.target / EXTRA_FOLDER
+        extra.mkdir(exist_ok=True)
+        move_in(source, extra / name)
+        return False
+    return True
+
+
+def is_half_published(stage: Stage) -> bool:
+    """Whether a kill came while an output was published, so that :func:`complete_publishing` has work."""
+    return any(os.path.lexists(path) for path in (old_aside(stage), _near_aside(stage), _journal(stage)))
+
+
+def complete_publishing(stage: Stage) -> None:
+    """Finish what a kill between "old aside" and "new in", or before all stood beside the video, left half done."""
+    for aside in (old_aside(stage), _near_aside(stage)):
+        if not os.path.lexists(aside):
+            continue
+        if not os.path.lexists(stage.target):
+            newer = stage.output if (stage.output / RECORD_NAME).is_file() else aside
+            move_in(newer, stage.target)
+        discard(aside)
+    _finish_journal(stage)
+
+
+def _leave_links(stage: Stage, video: Video) -> None:
+    """Let absolute paths that a script wrote into its files still lead somewhere."""
+    empty(stage.folder)
+    here = os.path.realpath(stage.folder)  # ".." leaves the real folder, whatever link led into it
+    for name, there in ((stage.entry_name, video.path), (stage.entry_stem, stage.target)):
+        real = Path(os.path.realpath(there.parent), there.name)
+        (stage.folder / name).symlink_to(os.path.relpath(real, here))
