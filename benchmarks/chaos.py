@@ -202,8 +202,8 @@ def _hit(runner: subprocess.Popen[bytes], case: Case) -> bool:
         victims += [chance.choice(some)] if some else []
     for victim in victims:
         with contextlib.suppress(psutil.Error):
-            victim.send_signal(signal.Signals[case.signal])
             hit = hit or victim.pid != runner.pid or runner.poll() is None
+            victim.send_signal(signal.Signals[case.signal])
     return hit
 
 

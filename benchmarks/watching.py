@@ -96,7 +96,13 @@ def environment_of(pid: int) -> bytes:
 
 
 def having(word: str, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if any(word in argument for argument in process.cmdline())]
+    """Those of some processes whose command has ``word`` in it."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # gone since
+            if word in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def in_words(pid: int) -> str:

@@ -1,0 +1,190 @@
+"""What many videos cost: memory, processor time and ledger of a run, an idle run, and the plan when all is done.
+
+::
+
+    python -m benchmarks.scale                      20,000 videos, then 100,000 done ones; half an hour, 2 GB below /tmp
+    python -m benchmarks.scale --videos 2000 --done 10000
+
+Videos are hard links to one tiny file, the work is ``cp``. The 100,000 records are what a real run wrote for one
+video, with the name of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+import vidfleet
+from tests.support.fleet import write_video
+
+RESULTS = Path(__file__).parent / "results" / "scale.json"
+LINKS = 20_000
+"""Hard links to one file; ext4 allows 65,000."""
+IDLE_S = 20.0
+WORK = ("--", "cp", "{video}", "{out}/x")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    value: str
+    bound: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took."""
+
+    status: int
+    seconds: float
+    cpu_s: float
+    """Of its own process; its children's is apart."""
+    peak_bytes: int
+    """Of its own process, sampled."""
+    said: str
+
+
+def command(root: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "vidfleet", "run", str(root), *arguments]
+
+
+def run(root: Path, *arguments: str) -> Cost:
+    """Run vidfleet to its end, looking at it five times a second."""
+    began, cpu_s, peak = time.monotonic(), 0.0, 0
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command(root, *arguments), stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+        own = psutil.Process(process.pid)
+        while process.poll() is None:
+            try:
+                times = own.cpu_times()
+                cpu_s, peak = times.user + times.system, max(peak, own.memory_info().rss)
+            except psutil.Error:
+                pass
+            time.sleep(0.2)
+        said.seek(0)
+        return Cost(process.returncode, time.monotonic() - began, cpu_s, peak, said.read()[-2000:])
+
+
+def make_videos(root: Path, count: int) -> list[Path]:
+    """So many videos, a thousand a folder."""
+    made: list[Path] = []
+    for number in range(count):
+        folder = root / f"{number // 1000:03d}"
+        if number % 1000 == 0:
+            folder.mkdir(parents=True)
+        if number % LINKS == 0:
+            seed = root.parent / f"seed{number}.mp4"
+            write_video(seed, frames=2)
+            os.utime(seed, (1_700_000_000, 1_700_000_000))
+        os.link(seed, folder / f"v{number:06d}.mp4")
+        made.append(folder / f"v{number:06d}.mp4")
+    return made
+
+
+def measure_run(top: Path, count: int) -> list[Row]:
+    root = top / "run"
+    make_videos(root, count)
+    base = run(root, "--dry-run", *WORK)
+    cost = run(root, "--devices", "cpu:2", "--plain", *WORK)
+    folder = max((root / ".vidfleet" / "runs").iterdir())
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    again = run(root, *WORK)
+    shutil.rmtree(root)
+    own_ms = (cost.cpu_s - base.cpu_s) / count * 1000
+    size = ", ".join(f"{name} {bytes_ / 2**20:.1f} MiB" for name, bytes_ in sorted(sizes.items()) if bytes_ > 1 << 16)
+    return [
+        Row(f"run over {count:,} videos with `cp`, two lanes", f"{cost.seconds:.0f} s, exit {cost.status}", ""),
+        Row("runner's peak memory in it", f"{cost.peak_bytes / 1e6:.0f} MB", "150 MB"),
+        Row("runner's own processor time a video, without plan and probe", f"{own_ms:.2f} ms", "1 ms"),
+        Row("plan and probe (--dry-run)", f"{base.seconds:.1f} s, {base.seconds / count * 1e3:.2f} ms a video", ""),
+        Row("its files", size, ""),
+        Row(f"nothing to do over {count:,}", f"{again.seconds:.1f} s, exit {again.status}", "1 s for 1,000"),
+    ]  # fmt: skip
+
+
+def measure_done(top: Path, count: int) -> list[Row]:
+    root = top / "done"
+    videos = make_videos(root, count)
+    first = run(root, "--limit", "1", *WORK)
+    assert first.status == 0, first.said
+    whole = videos[0].with_suffix("")
+    record = (whole / "vidfleet.json").read_text()
+    for video in videos[1:]:
+        folder = video.with_suffix("")
+        folder.mkdir()
+        (folder / "x").write_text("x")
+        (folder / "vidfleet.json").write_text(record.replace(videos[0].name, video.name))
+    cost = run(root, *WORK)
+    shutil.rmtree(root)
+    return [
+        Row(f"plan of {count:,} done videos", f"{cost.seconds:.1f} s, exit {cost.status}", "60 s for 100,000"),
+        Row("its peak memory", f"{cost.peak_bytes / 1e6:.0f} MB", "500 MB for 100,000"),
+        Row("what it said", cost.said.strip().splitlines()[-1][:90], "nothing to do"),
+    ]
+
+
+def measure_idle(top: Path, lanes: int) -> list[Row]:
+    """Lanes that wait for programs which sleep."""
+    root = top / "idle"
+    make_videos(root, lanes)
+    process = subprocess.Popen(
+        command(root, "--devices", f"cpu:{lanes}", "--plain", "--grace", "1", "--", "sh", "-c", "sleep 999", "{video}"),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    time.sleep(8)
+    before = processor_times(process.pid)
+    time.sleep(IDLE_S)
+    after = processor_times(process.pid)
+    process.terminate()
+    process.wait()
+    runner, below = ((after[i] - before[i]) / IDLE_S for i in (0, 1))
+    return [
+        Row(f"idle runner, {lanes} lanes busy", f"{runner:.2%} of a core", "1 %"),
+        Row(f"its {lanes} workers and guards together", f"{below:.2%} of a core", ""),
+    ]
+
+
+def processor_times(pid: int) -> tuple[float, float]:
+    """Of the runner, and of all that it started."""
+    runner = psutil.Process(pid)
+    below = [process.cpu_times() for process in runner.children(recursive=True)]
+    own = runner.cpu_times()
+    return own.user + own.system, sum(times.user + times.system for times in below)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=int, default=20_000)
+    parser.add_argument("--done", type=int, default=100_000)
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="scale") as folder:
+        for measure, count in ((measure_idle, 8), (measure_done, options.done), (measure_run, options.videos)):
+            part = measure(Path(folder), count)
+            print(*part, sep="\n", flush=True)
+            rows += part
+    found = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "version": vidfleet.__version__,
+        "machine": f"{os.cpu_count()} cores, busy with other work (load {os.getloadavg()[1]:.0f})",
+        "rows": [asdict(row) for row in rows],
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
