@@ -6,11 +6,12 @@
 #   make check              format, lint, types, and the rules of this repository
 #   make format             let ruff lay out the code
 #   make docs               write docs/cli.md again after an option has changed
+#   make bench-behaviour    us beside other runners, when things change and die: docs/behaviour.md
 
 PY := .venv/bin/python
 export VIDEOS
 
-.PHONY: demo test check format docs
+.PHONY: demo test check format docs bench-behaviour
 
 demo: .venv/.demo
 	@$(PY) -m tools.demo
@@ -30,6 +31,9 @@ format: .venv/.dev
 
 docs: .venv/.dev
 	@$(PY) -m tools.cli_page
+
+bench-behaviour: .venv/.dev
+	@$(PY) -m benchmarks.behaviour
 
 .venv/.%: pyproject.toml tools/make_venv.sh
 	@sh tools/make_venv.sh $*

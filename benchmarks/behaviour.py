@@ -41,7 +41,7 @@ RIVALS = ("simple_gpu_scheduler==0.1.4", "gpusched==0.4.0")
 SETTLED_S = 6.0
 """How long after the runner's end its children are counted; our promise is 5 s."""
 PATIENCE_S = 15.0
-EMPTY_JOBS = 40
+EMPTY_JOBS = 20
 
 SCRIPT = """\
 import os, subprocess, sys, time
@@ -170,9 +170,6 @@ def end(place: Place) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-# ---- what runs again after a change
-
-
 def edit(place: Place) -> None:
     (place.top / "infer.py").write_text(SCRIPT + "\n# edited\n")
 
@@ -222,11 +219,8 @@ def in_words(ran: list[str], expected: list[str]) -> str:
     return "; ".join(parts) or "some ran twice"
 
 
-# ---- what is left after a signal
-
-
 def signal_rows(system: System, number: signal.Signals) -> tuple[str, str]:
-    """Orphans after a signal to the runner's pid alone, and half-written outputs that are visible then."""
+    """Processes left by a signal to the runner's pid alone, and half-written outputs that are visible then."""
     with fresh_place() as place:
         process = system.start(place, "hang:v1,v2,v3,v4")
         wait_until(lambda: len(place.alive()) >= 5, 30)
@@ -250,16 +244,17 @@ def status_row(system: System) -> str:
         return str(system.run(place, "fail")[0])
 
 
-def seconds_row(system: System) -> str:
+def seconds_row(system: System) -> float:
     with fresh_place(EMPTY_JOBS) as place:
         began = time.monotonic()
         system.run(place)
-        return f"{time.monotonic() - began:.1f}"
+        return time.monotonic() - began
 
 
 def measure(tools: Path) -> dict[str, object]:
     """Every row for every system."""
     rows: dict[str, dict[str, str]] = {}
+    seconds: dict[str, float] = {}
 
     def add(section: str, row: str, system: System, value: str) -> None:
         rows.setdefault(f"{section}: {row}", {})[system.name] = value
@@ -272,10 +267,15 @@ def measure(tools: Path) -> dict[str, object]:
         add("resume", "all had failed", system, again_row(system, lambda it, place: it.run(place, "fail"), ALL))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             orphans, torn = signal_rows(system, number)
-            add("kill", f"orphans after {number.name}, of 4", system, orphans)
-            add("kill", f"half-written outputs visible after {number.name}, of 2", system, torn)
+            add("kill", f"processes left after {number.name}", system, orphans)
+            add("kill", f"half-written outputs to be seen after {number.name}", system, torn)
         add("kill", "exit status when all 4 failed", system, status_row(system))
-        add("cost", f"seconds for {EMPTY_JOBS} short Python scripts", system, seconds_row(system))
+    for turn in range(3):  # by turns, as the machine has other work as well
+        for system in systems(tools):
+            seconds[system.name] = min(seconds_row(system), seconds.get(system.name, 1e9))
+            if turn == 2:
+                value = f"{seconds[system.name]:.1f}"
+                add("cost", f"seconds for {EMPTY_JOBS} short Python scripts", system, value)
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "systems": [{k: v for k, v in asdict(system).items() if k != "command"} for system in systems(tools)],

@@ -18,8 +18,10 @@ WORDS = {
     "resume": "The same four videos a second time, after a change. *again* names what ran and need not have, *not run*"
     "\nwhat was skipped and is now out of date.",
     "kill": "A signal to the runner's process alone while two scripts run, each with a child in a session of its own. "
-    "What\nis alive six seconds after its end is an orphan: it holds its GPU's memory.",
-    "cost": "Two lanes; most of it is Python's own start. vidfleet opens each video, stages, records and publishes it.",
+    "What\nis alive six seconds after the runner's end is an orphan, and holds its GPU's memory. gpusched starts each "
+    "script\nthrough a shell, which counts too.",
+    "cost": "Two lanes, best of three on a busy machine; most of it is Python's own start. vidfleet opens each video,"
+    "\nstages, records and publishes it.",
 }
 
 
