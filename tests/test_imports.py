@@ -24,7 +24,9 @@ MAY_IMPORT = {
     "worker": LEAVES | {"workloads"},
     "executors": LEAVES | {"workloads", "worker"},
     "runner": LEAVES | {"workloads", "worker", "executors"},
-    "cli": LEAVES | {"workloads", "worker", "executors", "runner", "speakers.settings"},
+    "commands": LEAVES | {"runner"},
+    "config": {"errors", "options"},
+    "cli": LEAVES | {"commands", "config", "workloads", "worker", "executors", "runner", "speakers.settings"},
     "__main__": {"cli", "errors"},
     "speakers": {"data", "errors", "options"},
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vidfleet
+from vidfleet.commands import add_commands
 from vidfleet.errors import UsageError, VidfleetError
 from vidfleet.options import Parser, add_options, alike, read_options, to_arguments
 from vidfleet.settings import RUN_GROUPS, RunSettings, WorkloadSettings
@@ -53,8 +54,7 @@ def build_parser() -> Parser:
     speakers.add_argument("root", metavar="DIR", type=Path, help="the folder with the videos, at any depth")
     _add_speaker_options(speakers)
     _add_run_options(speakers)
-    status = commands.add_parser("status", help="say how the last run over a folder stands")
-    status.add_argument("root", metavar="DIR", type=Path, help="the folder that the run was given")
+    add_commands(commands)
     return parser
 
 
@@ -100,10 +100,8 @@ def _guarded(argv: list[str], command: Callable[[list[str]], int]) -> int:
 def _vidfleet(argv: list[str]) -> int:
     ours, theirs = _split(argv)
     options = build_parser().parse_args(alike(ours))
-    if options.command == "status":
-        from vidfleet.runner.report import print_status
-
-        return print_status(options.root, sys.stdout)
+    if hasattr(options, "act"):
+        return int(options.act(options))
     if options.command == "speakers":
         if theirs:
             raise UsageError("`vidfleet speakers` takes nothing behind --; its options stand before it")

@@ -33,6 +33,7 @@ _WORDS: tuple[tuple[State, str, str], ...] = (
     ("not_started", "not started", "yellow"),
     ("up_to_date", "up to date", ""),
 )
+_STANDING = {"running": "This run is not over yet.", "killed": "Its runner was killed."}
 _STOPPED = {
     "interrupt": "Interrupted.",
     "setup": "Stopped early: what is missing here fails every video.",
@@ -101,10 +102,15 @@ def _outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def print_summary(summary: Summary, stream: TextIO | None) -> None:
-    """Write the end of a run for people: how many of what, how fast, what failed and where to look."""
+def print_summary(summary: Summary, stream: TextIO | None, *, standing: str = "ended", unnamed: int = 0) -> None:
+    """Write the end of a run for people: how many of what, how fast, what failed and where to look.
+
+    ``standing`` and ``unnamed`` are those of a :class:`~vidfleet.runner.story.Story`.
+    """
     page = Page(stream)
-    _write_counts(summary, page)
+    if standing in _STANDING:
+        page.line(_STANDING[standing], "bold yellow")
+    _write_counts(summary, page, unnamed)
     _write_speed(summary, page)
     _write_notices(summary.notices, page)
     write_failures(page, _in_state(summary, "failed"), summary.run_folder)
@@ -120,14 +126,16 @@ def _in_state(summary: Summary, state: State) -> list[Outcome]:
     return [outcome for outcome in summary.outcomes if outcome.state == state]
 
 
-def _write_counts(summary: Summary, page: Page) -> None:
+def _write_counts(summary: Summary, page: Page, unnamed: int) -> None:
     if summary.stopped_by:
         page.line(_STOPPED[summary.stopped_by], "bold yellow")
-    total = plural(len(summary.outcomes), "video")
+    total = plural(len(summary.outcomes) + unnamed, "video")
     if summary.count("up_to_date") == len(summary.outcomes):
         page.line(f"{total}: all up to date, nothing to do.")
         return
-    parts = [(f"{summary.count(state)} {word}", style) for state, word, style in _WORDS if summary.count(state)]
+    counts = {state: summary.count(state) for state, _, _ in _WORDS}
+    counts["up_to_date"] += unnamed
+    parts = [(f"{counts[state]} {word}", style) for state, word, style in _WORDS if counts[state]]
     page.parts((f"{total}: ", "bold"), parts, separator=", ")
 
 

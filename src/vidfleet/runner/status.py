@@ -3,20 +3,71 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from vidfleet.runner.board import Board
 from vidfleet.runner.ledger import RunFolder, all_runs, read_ledger
 from vidfleet.runner.lines import to_events
 from vidfleet.runner.page import Page, write_blocked, write_failures
+from vidfleet.runner.report_page import PAGE_NAME
 from vidfleet.runner.text import about, clock, length, one_line, plural, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vidfleet.data import Lane
+    from vidfleet.runner.board import Running
 
 _MOST_LANES = 64
+SCHEMA = 1
+
+
+def status_to_plain(root: Path) -> dict[str, Any]:
+    """The same as an object of JSON; ``run`` is null where there was none."""
+    runs = [run for run in all_runs(root) if run.ledger.exists()]
+    if not runs:
+        return {"schema": SCHEMA, "run": None, "root": str(root)}
+    run, board, now = runs[-1], _read(runs[-1]), time.time()
+    goes_on = run.is_running()
+    return {
+        "schema": SCHEMA,
+        "run": run.id,
+        "folder": str(run.path),
+        "root": board.root,
+        "workload": board.workload,
+        "standing": "ended" if board.ended else "running" if goes_on else "killed",
+        "stopped_by": board.ended.stopped_by if board.ended else "",
+        "started_at": board.started_at,
+        "videos": board.videos,
+        "counts": dict(board.counts),
+        "waiting": max(board.to_run - board.ran - len(board.running), 0),
+        "share_done": round(board.share_done(now), 4),
+        "remaining_s": board.remaining_s(now) if goes_on else None,
+        "running": [_running_to_plain(item, now) for item in board.running.values()] if goes_on else [],
+        "failures": [
+            {"video": o.video.relative, "state": o.state, "kind": o.kind, "reason": o.reason, "log": o.log}
+            for o in board.failures
+        ],
+    }
+
+
+def _running_to_plain(item: Running, now: float) -> dict[str, Any]:
+    return {
+        "video": item.task.video.relative,
+        "lane": item.lane.index,
+        "label": item.lane.label,
+        "number": item.number,
+        "stage": item.stage,
+        "share_done": item.share_done if item.share_done >= 0 else None,
+        "seconds": round(now - item.started_at, 3),
+    }
+
+
+def _read(run: RunFolder) -> Board:
+    board = Board()
+    for at, event in to_events(read_ledger(run.ledger)):
+        board.apply(event, at)
+    return board
 
 
 def print_status(root: Path, stream: TextIO | None) -> int:
@@ -28,17 +79,17 @@ def print_status(root: Path, stream: TextIO | None) -> int:
         page.close()
         return 1
     run = runs[-1]
-    board = Board()
-    for at, event in to_events(read_ledger(run.ledger)):
-        board.apply(event, at)
-    now = time.time()
+    board, now = _read(run), time.time()
     _write_state(page, run, board, now)
     if run.is_running():
         _write_lanes(page, board, now)
     failed = [outcome for outcome in board.failures if outcome.state == "failed"]
     write_failures(page, failed, run.path)
     write_blocked(page, [outcome for outcome in board.failures if outcome.state == "blocked"])
-    page.line(f"\nLogs and report: {printable(str(run.path))}")
+    if (run.path / PAGE_NAME).exists():
+        page.line(f"\nReport: {printable(str(run.path / PAGE_NAME))}, with the logs beside it")
+    else:
+        page.line(f"\nLogs: {printable(str(run.path / 'logs'))}")
     page.close()
     return 0
 

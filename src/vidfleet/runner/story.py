@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vidfleet.data import Attempt, Evidence, Lane, Outcome, Probe, Summary, Video
+from vidfleet.data import Attempt, Device, Evidence, Lane, Outcome, Probe, Summary, Video
 from vidfleet.runner.events import (
     AttemptEnded,
     AttemptStarted,
@@ -86,10 +86,15 @@ def _outcome(plain: dict[str, Any], root: Path, place: int, lanes: dict[int, Lan
         state=plain["state"],
         kind=plain.get("kind", ""),
         reason=plain.get("reason", ""),
-        attempts=tuple(read_attempt(item, lanes[item["lane"]]) for item in plain.get("attempts", ())),
+        attempts=tuple(read_attempt(item, _lane(lanes, item["lane"])) for item in plain.get("attempts", ())),
         probe=None if length_s is None else Probe(float(length_s), 1, 0, 0, ""),
         log=plain.get("log", ""),
     )
+
+
+def _lane(lanes: dict[int, Lane], index: int) -> Lane:
+    """A lane, also one that the report does not describe."""
+    return lanes.get(index) or Lane(index, Device("cpu", ""), 1)
 
 
 class _Telling:

@@ -119,6 +119,16 @@ def about(seconds: float | None) -> str:
     return "about " + length(seconds)
 
 
+def size(count: int) -> str:
+    """Write a number of bytes: ``512 B``, ``3.2 MiB``."""
+    number = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:,.1f} TiB"
+
+
 def plural(count: int, word: str) -> str:
     """``1 video``, ``2 videos``."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,78 @@
+"""``vidfleet stop``: ask the runner that works on a root to end, from another terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidfleet.runner.ledger import all_runs
+from vidfleet.runner.text import printable
+
+if TYPE_CHECKING:
+    from vidfleet.runner.owner import Owner
+
+DRAIN = signal.SIGUSR1
+"""What a runner takes for: no new work, let what runs finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked of whom."""
+
+    was_asked: bool
+    words: str
+
+
+def stop_runs(root: Path, *, drain: bool) -> list[Asked]:
+    """Signal every runner of this host that works on ``root``; one entry for each that works on it."""
+    return [
+        _ask(owner, drain=drain) for run in all_runs(root) if run.is_running() and (owner := run.owner()) is not None
+    ]
+
+
+def _ask(owner: Owner, *, drain: bool) -> Asked:
+    who = f"process {owner.pid} on {printable(owner.host)}"
+    if owner.alive() is None:
+        flag = " --drain" if drain else ""
+        return Asked(False, f"the runner is {who}, which is not here: run `vidfleet stop{flag}` there")
+    with ExitStack() as closing:
+        handle = -1
+        try:
+            if sys.platform == "linux":
+                # The handle names this very process, even if its number is given to another one in the next moment.
+                handle = os.pidfd_open(owner.pid)
+                closing.callback(os.close, handle)
+            number = _understood(owner.pid, (DRAIN,) if drain else (signal.SIGINT, signal.SIGTERM))
+            if not owner.alive():
+                return Asked(False, f"{who} has just ended by itself")
+            if number is None:
+                return Asked(False, f"{who} does not listen yet, or is of an older version: it was left alone")
+            if handle >= 0:
+                signal.pidfd_send_signal(handle, number)
+            else:
+                os.kill(owner.pid, number)
+        except ProcessLookupError:
+            return Asked(False, f"{who} has just ended by itself")
+        except PermissionError:
+            return Asked(False, f"{who} belongs to another user")
+    what = "no new videos; what runs is let finish" if drain else "no new videos; what runs gets its --grace to end"
+    return Asked(True, f"asked {who}: {what}")
+
+
+def _understood(pid: int, wanted: tuple[signal.Signals, ...]) -> signal.Signals | None:
+    """The first of these signals that the process has a handler for.
+
+    Without one, SIGUSR1 would kill it; and SIGINT is ignored by what a script has put in the background.
+    """
+    if sys.platform != "linux":
+        return wanted[0]
+    for line in Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines():
+        if line.startswith("SigCgt:"):
+            caught = int(line.split()[1], 16)
+            return next((number for number in wanted if caught >> (number - 1) & 1), None)
+    return None
