@@ -17,13 +17,14 @@ from vidfleet.runner.record import RECORD_NAME, Record, missing_promises, read_r
 from vidfleet.runner.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description
 
 
+_MOST_REASONS = 6
 _WAYS_OUT = (
     "--existing adopt takes it as done, seed goes on from a copy of it, replace puts it aside as <stem>.old; "
     "or use --output DIR"
@@ -83,6 +84,8 @@ def make_plan(videos: Sequence[Video], description: Description, settings: RunSe
             settled.append(_failed_before(video, stages[video]))
         else:
             to_run.append(video)
+    reasons = tuple((video.relative, verdicts[video].reason) for video in to_run if verdicts[video].reason)
+    notices += _grouped(reasons, to_adopt)
     tasks, unreadable = _probed([*to_run, *to_adopt], stages)
     adopting = set(to_adopt)
     kept = sum(outcome.state == "up_to_date" and bool(outcome.reason) for outcome in settled)
@@ -91,10 +94,22 @@ def make_plan(videos: Sequence[Video], description: Description, settings: RunSe
     return Plan(
         in_order([task for task in tasks if task.video not in adopting], settings.schedule),
         (*settled, *unreadable),
-        tuple((video.relative, verdicts[video].reason) for video in to_run if verdicts[video].reason),
+        reasons,
         tuple(task for task in tasks if task.video in adopting),
         tuple(notices),
     )
+
+
+def _grouped(reasons: Sequence[tuple[str, str]], to_adopt: Sequence[Video]) -> Iterator[str]:
+    """Why videos run although an output is there: each reason once, the most frequent first."""
+    if to_adopt:
+        yield f"{plural(len(to_adopt), 'folder')} that nobody here has made taken as done (--existing adopt)"
+    counts = Counter(reason for _, reason in reasons)
+    for reason, count in counts.most_common(_MOST_REASONS):
+        yield f"{plural(count, 'video')} to run again: {reason}"
+    more = sum(count for _, count in counts.most_common()[_MOST_REASONS:])
+    if more:
+        yield f"{plural(more, 'video')} to run again for {len(counts) - _MOST_REASONS} other reasons"
 
 
 def _verdicts(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.errors import OccupiedError
 from vidfleet.runner.record import RECORD_NAME, forget_beside
-from vidfleet.runner.rename import exchange, move_in
+from vidfleet.runner.rename import copy_near, exchange, move_in, near_copy
 from vidfleet.runner.stage import EXTRA_FOLDER, discard, empty, visible_name
 from vidfleet.runner.sync import sync_folder, sync_tree
 from vidfleet.workloads.base import hash_file
@@ -73,10 +73,20 @@ def _replace_old(stage: Stage) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
+        _replace_over_border(stage)
+    else:
+        _move_in_or_back(stage.output, stage.target, aside)
+
+
+def _replace_over_border(stage: Stage) -> None:
+    """For stages on another file system or under another quota: the long copy comes before anything is moved."""
+    near = copy_near(stage.output, stage.target)
+    if not exchange(near, stage.target):
         aside = _near_aside(stage)
         discard(aside)
         stage.target.rename(aside)
-    _move_in_or_back(stage, aside)
+        _move_in_or_back(near, stage.target, aside)
+    discard(stage.output)
 
 
 def _replace_theirs(stage: Stage, aside: Path) -> None:
@@ -84,14 +94,14 @@ def _replace_theirs(stage: Stage, aside: Path) -> None:
     if os.path.lexists(aside):
         raise OccupiedError(f"{stage.target} is in the way, and so is {aside}")
     stage.target.rename(aside)
-    _move_in_or_back(stage, aside)
+    _move_in_or_back(stage.output, stage.target, aside)
 
 
-def _move_in_or_back(stage: Stage, aside: Path) -> None:
+def _move_in_or_back(source: Path, target: Path, aside: Path) -> None:
     try:
-        move_in(stage.output, stage.target)
+        move_in(source, target)
     except OSError:
-        aside.rename(stage.target)
+        aside.rename(target)
         raise
 
 
@@ -101,13 +111,14 @@ def old_aside(stage: Stage) -> Path:
 
 
 def _near_aside(stage: Stage) -> Path:
-    """The same beside the target, for stages on another file system or under another quota."""
+    """The same beside the target, where no rename leads to the other."""
     return stage.target.with_name(f".{stage.folder.name}.old")
 
 
 def _discard_asides(stage: Stage) -> None:
     discard(old_aside(stage))
     discard(_near_aside(stage))
+    discard(near_copy(stage.target))
 
 
 def _journal(stage: Stage) -> Path:

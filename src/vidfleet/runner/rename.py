@@ -45,17 +45,28 @@ def move_in(source: Path, target: Path) -> None:
             raise
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    part = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part")
-    _remove(part)
+    move_new(copy_near(source, target), target)
+    remove(source)
+
+
+def copy_near(source: Path, target: Path) -> Path:
+    """Copy a folder or file to a hidden name beside ``target``; returns where it is."""
+    part = near_copy(target)
+    remove(part)
     if source.is_dir() and not source.is_symlink():
         shutil.copytree(source, part, symlinks=True)
     else:
         shutil.copy2(source, part, follow_symlinks=False)
-    move_new(part, target)
-    _remove(source)
+    return part
 
 
-def _remove(path: Path) -> None:
+def near_copy(target: Path) -> Path:
+    """Where :func:`copy_near` puts what is on its way to ``target``."""
+    return target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part")
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, or a file if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
