@@ -14,7 +14,11 @@ from tests.support.hostile import BAD, DONE, Expected
 if TYPE_CHECKING:
     from tests.support.fleet import Fleet
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="devices, sockets, /proc")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(sys.platform != "linux", reason="devices, sockets, /proc"),
+]
 
 _NO_SENTENCE = re.compile(r"Traceback|^\W*Errno\b|Operation not permitted|^\W*\d*\W*$|^\w*Error\W*$|\bNone\b|^\w+$")
 
