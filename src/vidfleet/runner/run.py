@@ -15,6 +15,7 @@ import vidfleet
 from vidfleet.data import Lane, Outcome, Summary
 from vidfleet.errors import UsageError
 from vidfleet.executors.base import make_executor
+from vidfleet.options import checked
 from vidfleet.runner.adopt import adopt
 from vidfleet.runner.claims import Claims
 from vidfleet.runner.discover import discover
@@ -27,6 +28,7 @@ from vidfleet.runner.plan import Plan, judge, make_plan
 from vidfleet.runner.progress import choose_display
 from vidfleet.runner.provenance import MadeBy
 from vidfleet.runner.report import write_report
+from vidfleet.runner.show_plan import write_plan
 from vidfleet.runner.sweep import end_leftovers
 from vidfleet.settings import RunSettings
 from vidfleet.worker.gpus import make_lanes
@@ -73,7 +75,9 @@ def run(
 
 def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSettings | None = None) -> Prepared:
     """Find the videos and plan the run; what ``--dry-run`` prints."""
-    settings = settings or RunSettings()
+    settings = checked(settings or RunSettings())
+    if not os.fspath(root):
+        raise UsageError("the folder with the videos has an empty name")
     top = Path(os.path.abspath(root))  # noqa: PTH100 - keeps symbolic links, as outputs land beside them
     videos = discover(top, settings)
     if settings.only == "failed" and not settings.retry_failed:
@@ -100,6 +104,7 @@ def execute(
     if not plan.tasks and not plan.adopted and all(outcome.state == "up_to_date" for outcome in plan.settled):
         return Summary(plan.settled, None, started_at, time.time(), notices=notices)
     folder = _make_folder(prepared)
+    write_plan(prepared, folder.path)
     claims, made_by = Claims(), _made_by(folder)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
     _remember_unreadable(prepared)
@@ -186,6 +191,7 @@ def _work(
             execution.run()
     finally:
         executor.close()
+        claims.release_all()
     return execution
 
 

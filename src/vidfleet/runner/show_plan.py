@@ -1,24 +1,69 @@
-"""``--dry-run``: what would run, what is done, what is blocked and why."""
+"""``--dry-run`` and ``plan.json``: what would run, what is done, what is blocked and why."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+import contextlib
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any, TextIO
 
+from vidfleet.runner.lines import lane_to_plain
 from vidfleet.runner.page import Page, write_blocked, write_failures
 from vidfleet.runner.plan import cost_by_lane
-from vidfleet.runner.text import length, plural
+from vidfleet.runner.text import length, one_line, plural, printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vidfleet.runner.run import Prepared
 
+PLAN_NAME = "plan.json"
+SCHEMA = 1
 _MOST_SHOWN = 50
+
+
+def write_plan(prepared: Prepared, folder: Path) -> None:
+    """Write ``plan.json`` into a run's folder; a full disk does not end the run for it."""
+    with contextlib.suppress(OSError):
+        (folder / PLAN_NAME).write_text(json.dumps(plan_to_plain(prepared), ensure_ascii=True) + "\n", "ascii")
+
+
+def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
+    """The plan as an object of JSON; of what is up to date only the number."""
+    plan, reasons = prepared.plan, dict(prepared.plan.reasons)
+    settings = dataclasses.asdict(prepared.settings)
+    return {
+        "schema": SCHEMA,
+        "root": str(prepared.root),
+        "workload": prepared.description.name,
+        "fingerprint": prepared.description.fingerprint,
+        "settings": {name: str(value) if name == "output" and value else value for name, value in settings.items()},
+        "notices": list(prepared.notices),
+        "lanes": [lane_to_plain(lane) for lane in prepared.lanes],
+        "tasks": [
+            {
+                "video": task.video.relative,
+                "cost": task.cost,
+                "duration_s": task.probe.duration_s,
+                "why": reasons.get(task.video.relative, ""),
+            }
+            for task in plan.tasks
+        ],
+        "adopted": [task.video.relative for task in plan.adopted],
+        "up_to_date": sum(outcome.state == "up_to_date" for outcome in plan.settled),
+        "settled": [
+            {"video": o.video.relative, "state": o.state, "kind": o.kind, "reason": o.reason}
+            for o in plan.settled
+            if o.state != "up_to_date"
+        ],
+    }
 
 
 def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
     """Write the plan for people."""
     page, plan = Page(stream), prepared.plan
     for notice in prepared.notices:
-        page.line(notice, "yellow")
+        page.line(one_line(notice), "yellow")
     video_s = sum(task.probe.duration_s for task in plan.tasks)
     done = sum(outcome.state == "up_to_date" for outcome in plan.settled)
     page.line(
@@ -26,6 +71,8 @@ def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
         f"{done} up to date, on {plural(len(prepared.lanes), 'lane')}",
         "bold",
     )
+    if plan.adopted:
+        page.line(f"{plural(len(plan.adopted), 'output')} that others made would be taken as done (--existing adopt)")
     _write_tasks(prepared, page)
     _write_lanes(prepared, page)
     write_failures(page, [outcome for outcome in plan.settled if outcome.state == "failed"], None)
@@ -38,8 +85,8 @@ def _write_tasks(prepared: Prepared, page: Page) -> None:
     for task in prepared.plan.tasks[:_MOST_SHOWN]:
         reason = reasons.get(task.video.relative, "")
         page.parts(
-            (f"  {task.video.relative}", ""),
-            [(f"  {length(task.probe.duration_s)}", "dim"), (f"  {reason}" if reason else "", "yellow")],
+            (f"  {printable(task.video.relative)}", ""),
+            [(f"  {length(task.probe.duration_s)}", "dim"), (f"  {one_line(reason)}" if reason else "", "yellow")],
         )
     more = len(prepared.plan.tasks) - _MOST_SHOWN
     if more > 0:
@@ -58,7 +105,5 @@ def _write_lanes(prepared: Prepared, page: Page) -> None:
     )
     page.line(f"share of the work: {shares}")
     if len(prepared.lanes) > 1 and longest.cost > whole / len(prepared.lanes):
-        page.line(
-            f"{longest.video.relative} alone takes longer than all others on the other lanes: the run ends with it",
-            "yellow",
-        )
+        name = printable(longest.video.relative)
+        page.line(f"{name} alone takes longer than all others on the other lanes: the run ends with it", "yellow")
