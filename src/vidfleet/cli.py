@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vidfleet
-from vidfleet.commands import add_commands
+from vidfleet.commands import add_commands, print_json
+from vidfleet.config import fill_in, read_files
 from vidfleet.errors import UsageError, VidfleetError
 from vidfleet.options import Parser, add_options, alike, read_options, to_arguments
 from vidfleet.settings import RUN_GROUPS, RunSettings, WorkloadSettings
@@ -17,7 +19,9 @@ from vidfleet.settings import RUN_GROUPS, RunSettings, WorkloadSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vidfleet.config import Setting
     from vidfleet.runner.execute import Stop
+    from vidfleet.runner.run import Prepared
     from vidfleet.workloads import Workload
 
 _RUN_USES = """\
@@ -47,11 +51,11 @@ def build_parser() -> Parser:
         "run", help="run a script, a program or a class over every video under a folder",
         epilog=_RUN_USES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    run.add_argument("root", metavar="DIR", type=Path, help="the folder with the videos, at any depth")
+    run.add_argument("root", metavar="DIR", type=_folder, help="the folder with the videos, at any depth")
     add_options(run.add_argument_group("what to run"), WorkloadSettings)
     _add_run_options(run)
     speakers = commands.add_parser("speakers", help="find who speaks: shots, faces, tracks, active speaker scores")
-    speakers.add_argument("root", metavar="DIR", type=Path, help="the folder with the videos, at any depth")
+    speakers.add_argument("root", metavar="DIR", type=_folder, help="the folder with the videos, at any depth")
     _add_speaker_options(speakers)
     _add_run_options(speakers)
     add_commands(commands)
@@ -65,10 +69,17 @@ def build_parallel_parser() -> Parser:
         description="Run an inference script over every video under a folder, on every GPU.",
         epilog="Arguments behind a bare -- go to the script.",
     )
-    parser.add_argument("--video-root", required=True, metavar="DIR", type=Path, help="the folder with the videos")
+    parser.add_argument("--video-root", required=True, metavar="DIR", type=_folder, help="the folder with the videos")
     add_options(parser.add_argument_group("what to run"), WorkloadSettings)
     _add_run_options(parser)
     return parser
+
+
+def _folder(text: str) -> Path:
+    """Read a folder's path; an empty word is a variable that was not set, not the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    return Path(text)
 
 
 def _add_run_options(parser: Parser) -> None:
@@ -77,6 +88,10 @@ def _add_run_options(parser: Parser) -> None:
     showing = parser.add_argument_group("showing")
     showing.add_argument("--dry-run", action="store_true", help="print what would run and why; change nothing")
     showing.add_argument("--plain", action="store_true", help="plain lines instead of a moving display")
+    showing.add_argument("--json", action="store_true", help="one JSON document on standard output at the end")
+    showing.add_argument(
+        "--no-config", action="store_true", help="read no vidfleet.toml, neither in DIR nor in the working directory"
+    )
 
 
 def _add_speaker_options(parser: Parser) -> None:
@@ -102,20 +117,44 @@ def _vidfleet(argv: list[str]) -> int:
     options = build_parser().parse_args(alike(ours))
     if hasattr(options, "act"):
         return int(options.act(options))
+    settings = _from_files(options)
     if options.command == "speakers":
         if theirs:
             raise UsageError("`vidfleet speakers` takes nothing behind --; its options stand before it")
-        return _run(options, _speakers_from(options))
-    return _run(options, _workload_from(options, theirs, command=tuple(theirs)))
+        used = fill_in(options, settings, "run") + fill_in(options, settings, "speakers")
+        return _run(options, _speakers_from(options), used)
+    used = fill_in(options, settings, "run")
+    return _run(options, _workload_from(options, theirs, command=tuple(theirs)), used)
 
 
 def _parallel_runner(here: Path, argv: list[str]) -> int:
     ours, theirs = _split(argv)
     options = build_parallel_parser().parse_args(alike(ours))
     options.root = options.video_root
+    settings = _from_files(options)
+    used = fill_in(options, settings, "run")
     if not options.worker:
         options.script = _find_script(here, options.script or Path("inference_folder.py"))
-    return _run(options, _workload_from(options, theirs))
+        if _is_built_in(options.script):
+            speakers = argparse.Namespace(**{setting.name: None for setting in settings})
+            used += fill_in(speakers, settings, "speakers")
+            theirs = [*_speaker_words(speakers), *theirs]
+    return _run(options, _workload_from(options, theirs), used)
+
+
+def _from_files(options: argparse.Namespace) -> list[Setting]:
+    """The settings of ``vidfleet.toml``, unless nobody wants them."""
+    from vidfleet.speakers.settings import SpeakersSettings
+
+    if options.no_config:
+        return []
+    return read_files(options.root, {"run": (RunSettings, WorkloadSettings), "speakers": (SpeakersSettings,)})
+
+
+def _speaker_words(options: argparse.Namespace) -> tuple[str, ...]:
+    from vidfleet.speakers.settings import SpeakersSettings
+
+    return to_arguments(read_options(SpeakersSettings, options))
 
 
 def _find_script(here: Path, script: Path) -> Path:
@@ -153,36 +192,50 @@ def _workload_from(options: argparse.Namespace, theirs: list[str], command: tupl
 def _is_built_in(script: Path) -> bool:
     """Whether a script is our own: then it runs as the class that it calls, loaded once in each lane."""
     try:
-        return b"from vidfleet.speakers" in script.read_bytes()[:4096]
+        lines = {line.strip() for line in script.read_bytes()[:4096].splitlines()}
     except OSError:
         return False
+    return {b"from vidfleet.speakers.folder import main", b"sys.exit(main(sys.argv[1:]))"} <= lines
 
 
 def _speakers_from(options: argparse.Namespace) -> Workload:
-    from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.workloads import BUILT_IN, PythonClass
 
-    return PythonClass(BUILT_IN, to_arguments(read_options(SpeakersSettings, options)))
+    return PythonClass(BUILT_IN, _speaker_words(options))
 
 
-def _run(options: argparse.Namespace, workload: Workload) -> int:
+def _run(options: argparse.Namespace, workload: Workload, used: Sequence[Setting]) -> int:
     from vidfleet.runner.execute import Stop
-    from vidfleet.runner.report import print_summary
+    from vidfleet.runner.report import print_summary, report_to_plain
     from vidfleet.runner.run import execute, prepare
-    from vidfleet.runner.show_plan import print_plan
+    from vidfleet.runner.story import Story
 
     stop = Stop()
     _heed_signals(stop)
     try:
         prepared = prepare(options.root, workload, settings=read_options(RunSettings, options))
+        prepared = replace(prepared, notices=(*prepared.notices, *map(str, used)))
         if options.dry_run:
-            print_plan(prepared, sys.stdout)
-            return 0
+            return _show_plan(prepared, as_json=options.json)
         summary = execute(prepared, show=sys.stderr, plain=options.plain or None, stop=stop)
     except KeyboardInterrupt:
         return 128 + (stop.signal or signal.SIGINT)
-    print_summary(summary, sys.stdout)
+    if options.json:
+        run = summary.run_folder.name if summary.run_folder else ""
+        print_json(report_to_plain(Story(summary, str(prepared.root), prepared.description.name), run))
+    else:
+        print_summary(summary, sys.stdout)
     return summary.exit_status
+
+
+def _show_plan(prepared: Prepared, *, as_json: bool) -> int:
+    from vidfleet.runner.show_plan import plan_to_plain, print_plan
+
+    if as_json:
+        print_json(plan_to_plain(prepared))
+    else:
+        print_plan(prepared, sys.stdout)
+    return 0
 
 
 def _heed_signals(stop: Stop) -> None:
