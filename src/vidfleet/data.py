@@ -172,6 +172,8 @@ class Evidence:
     """Largest resident set of one process of the attempt."""
     ended_leftovers: int = 0
     """Processes that it had left behind and that were ended."""
+    modules: str = ""
+    """Top-level modules that a class had loaded after its first video, with spaces between them."""
 
 
 @dataclass(frozen=True, slots=True)

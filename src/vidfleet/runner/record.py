@@ -140,7 +140,7 @@ def make_record(
     return {
         **_head(task, description, made_by, content=content),
         "attempts": [plain_attempt(attempt) for attempt in attempts],
-        "environment": made_by.environment(attempts[-1]),
+        "environment": made_by.environment(attempts[-1], description),
         "outputs": _outputs(task.stage.output, description.promise, shown),
         "vidfleet": dict(made_by.vidfleet),
     }
@@ -183,7 +183,7 @@ def _head(task: Task, description: Description, made_by: MadeBy, *, content: boo
             "fallback": bool(description.fallback),
             "fingerprint": description.fingerprint,
             "parts": dict(description.parts),
-            "git_commit": made_by.git_commit,
+            "git_commit": made_by.git_commit(description),
         },
         "method": dict(description.method),
     }

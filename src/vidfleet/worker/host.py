@@ -61,7 +61,7 @@ def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
     def say(answer: Dict[str, Any]) -> None:
         os.write(answers_fd, json.dumps(answer).encode("ascii") + b"\n")
 
-    worker = None
+    worker, modules_told = None, False
     for line in os.fdopen(orders_fd, "rb"):
         order = json.loads(line)
         before = resource.getrusage(resource.RUSAGE_SELF)
@@ -80,6 +80,9 @@ def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
         _flush()
         after = resource.getrusage(resource.RUSAGE_SELF)
         answer["cpu_s"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        if not modules_told and answer["type"] == "returned":
+            answer["modules"] = " ".join(sorted({name.partition(".")[0] for name in list(sys.modules)}))
+            modules_told = True
         answer["peak_memory_bytes"] = after.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         say(answer)
 
@@ -110,6 +113,8 @@ def describe(request: Dict[str, Any]) -> Dict[str, Any]:
         said: Dict[str, Any] = kind.describe(request["arguments"]) if hasattr(kind, "describe") else {}
         if "fingerprint" not in said:
             said["source"] = inspect.getsourcefile(kind)
+        with contextlib.suppress(TypeError):  # a class that was made up at run time has none
+            said["lies_in"] = inspect.getsourcefile(kind)
         if not hasattr(kind, "from_arguments") and request["arguments"]:
             raise TypeError(f"{request['target']} takes no arguments: it has no classmethod from_arguments")
     except BaseException as error:  # noqa: BLE001 - the process boundary

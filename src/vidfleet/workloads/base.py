@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vidfleet.errors import UsageError
+
 if TYPE_CHECKING:
     from vidfleet.data import Lane, Task
 
@@ -57,6 +59,12 @@ class Promise:
     counted: tuple[str, ...] = ()
     """Folders below it of which only the number of files is recorded, not each name and size."""
 
+    def __post_init__(self) -> None:
+        """Refuse what does not lie in the output folder."""
+        for name in (*self.files, *self.counted):
+            if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+                raise UsageError(f"{name!r} is promised, but is no file in the output folder: give a path below it")
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -87,6 +95,10 @@ class Description:
     """The workload's own arguments, as they are passed on."""
     promise: Promise = Promise()
     traits: Traits = Traits()
+    source: Path | None = None
+    """The script, or the file of the class."""
+    python: str = ""
+    """The interpreter that runs it, where it is Python."""
     makes_output_folder: bool = True
     """Whether the workload makes its output folder; else the runner does, before the attempt."""
     fallback: str = ""

@@ -7,7 +7,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from vidfleet.errors import SetupError, UsageError
 from vidfleet.workloads.base import Description, Program, Promise, hash_arguments
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDERS = ("video", "out", "stage", "stem", "name", "dir", "root", "device")
 _VIDEO_PLACEHOLDERS = ("{video}", "{stage}", "{stem}", "{name}")
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*$")
 _INTERPRETER = re.compile(r"(python|pypy|perl|ruby|node|julia|bash|sh|zsh|Rscript)[0-9.]*$")
 
 
@@ -49,6 +50,7 @@ class Command:
             parts={"arguments": list(self.argv), "files": named},
             files=files,
             arguments=self.argv[1:],
+            **_python_script(self.argv, dict(python_first(self.python))["PATH"]),
             promise=Promise(files=self.expect, counted=("pyframes", "pycrop")),
             makes_output_folder=not any("{out}" in word for word in self.argv),
         )
@@ -69,6 +71,20 @@ class Command:
         pattern = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
         argv = tuple(pattern.sub(lambda found: str(values[found[1]]), word) for word in self.argv)
         return Program(argv, str(Path.cwd()), python_first(self.python) if self.python else ())
+
+
+class _Python(TypedDict, total=False):
+    source: Path
+    python: str
+
+
+def _python_script(argv: tuple[str, ...], path: str) -> _Python:
+    """Interpreter and script, where the command is ``python script.py ...``."""
+    if not _PYTHON.match(os.path.basename(argv[0])):  # noqa: PTH119 - a string, not a path
+        return {}
+    script = next((Path(word).absolute() for word in argv[1:] if word.endswith(".py") and Path(word).is_file()), None)
+    found: _Python = {"python": shutil.which(argv[0], path=path) or argv[0]}
+    return {**found, "source": script} if script else found
 
 
 def _name(argv: tuple[str, ...]) -> str:

@@ -55,6 +55,8 @@ class PythonClass:
             parts=parts,
             files=files,
             arguments=arguments,
+            source=Path(said["lies_in"]) if said.get("lies_in") else None,
+            python=interpreter(self.python),
             promise=Promise((*said.get("expected", ()), *self.expect), tuple(said.get("counted", ()))),
             traits=Traits(said.get("resumable", False), tuple(said.get("carry", ())), tuple(said.get("inputs", ()))),
             makes_output_folder=False,

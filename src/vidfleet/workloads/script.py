@@ -48,6 +48,8 @@ class Script:
             parts={"script": hash_file(script), "arguments": list(self.arguments), "files": named},
             files=(script, *files),
             arguments=self.arguments,
+            source=script,
+            python=interpreter(self.python),
             promise=Promise(files=self.expect, counted=("pyframes", "pycrop")),
             traits=Traits(),
         )
