@@ -165,9 +165,12 @@ def fresh_place(count: int = 4) -> Iterator[Place]:
 
 
 def end(place: Place) -> None:
-    for pid in place.alive():
+    """Kill what is left, and wait until the system has forgotten it: gpusched looks for what it once started."""
+    left = place.alive()
+    for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(psutil.pid_exists, left)), SETTLED_S)
 
 
 def edit(place: Place) -> None:

@@ -46,13 +46,17 @@ def table(section: str, rows: dict[str, dict[str, str]], names: list[str]) -> st
 
 
 def behind(rows: dict[str, dict[str, str]]) -> list[str]:
-    """Rows in which somebody does well and we do not."""
-    return [
-        f"{row.partition(': ')[2]}: {', '.join(winners)}"
-        for row, cells in rows.items()
-        if not is_good(row, cells[OURS], list(cells.values()))
-        and (winners := [name for name, value in cells.items() if is_good(row, value, list(cells.values()))])
-    ]
+    """Rows in which somebody does better than we do, and who."""
+    found = []
+    for row, cells in rows.items():
+        ours, values = cells[OURS], list(cells.values())
+        if row.startswith("cost"):
+            winners = [name for name, value in cells.items() if float(value) < float(ours)]
+        else:
+            winners = [name for name, value in cells.items() if is_good(row, value, values)]
+        if winners and not is_good(row, ours, values):
+            found.append(f"{row.partition(': ')[2]}: {', '.join(winners)}")
+    return found
 
 
 def read(name: str) -> dict[str, Any] | None:
