@@ -158,7 +158,7 @@ def test_short_attempts_share_a_bar_and_no_failure_hides_behind_it(made_up: Made
     outcomes.append(replace(made_up.outcome("x.mp4", "failed", "error"), attempts=(failed,)))
     page = make_page(story_of(made_up, *outcomes, lanes=1), tmp_path)
     assert [a["class"] for tag, a in elements(page).found if tag == "rect"] == ["k-done", "k-error"]
-    assert "50 attempts: done" in page
+    assert "50 attempts: 50 done" in page
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import vidfleet
 from vidfleet.runner.rename import exchange
 from vidfleet.runner.text import size
-from vidfleet.worker.gpus import Nvml, cores
+from vidfleet.worker.gpus import cores, installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,7 +102,7 @@ def _name_spaces(part: str) -> Finding:
 def examine_gpus(gpus: Gpus | None = None, nodes: Path = Path("/dev")) -> Iterator[Finding]:
     """Each GPU with its driver and memory."""
     part = "GPUs"
-    devices = (gpus or Nvml()).devices()
+    devices = (gpus or installed()).devices()
     sizes = _memory_sizes() if gpus is None else {}
     for device in devices:
         yield Finding(part, "GPU", "ok", _gpu_in_words(device, sizes.get(device.uuid)))

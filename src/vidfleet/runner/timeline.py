@@ -1,13 +1,13 @@
 """Lanes over time, as SVG: a row for each lane, a bar for each attempt, coloured by its kind.
 
 The drawing stays small however many attempts there were: those too short to be told apart on a screen are drawn
-as one bar for each kind, which says how many they are.
+as one bar, and the failures among them as another, in the colour of the most frequent; it says how many they are.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from vidfleet.data import Lane, Summary
 
-_MOST_BARS = 8000
-"""Of all lanes together, and each kind."""
-_MOST_SLOTS = 1000
-"""Places on one lane; a screen has hardly more pixels."""
+_MOST_BARS = 6000
+"""Of all lanes together; as many again may be failures."""
+_MOST_SLOTS = 600
+"""Places on one lane; narrower bars are hard to see."""
 _BAR_HEIGHT_PX = 14
 _LONGEST_NAME_CELLS = 120
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
@@ -44,11 +44,15 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Bunch:
-    """Attempts of one kind that are too short to be told apart."""
+    """One attempt, or several that are too short to be told apart."""
 
     start_at: float
     end_at: float
     pieces: list[_Piece]
+
+    def kinds(self) -> list[tuple[str, int]]:
+        """How often there is each kind, the most frequent first."""
+        return Counter(piece.attempt.kind for piece in self.pieces).most_common()
 
 
 def kind_class(kind: str) -> str:
@@ -102,7 +106,7 @@ def _lane(lane: Lane, pieces: Sequence[_Piece], scale: _Scale) -> str:
 
 def _bars(pieces: Sequence[_Piece], scale: _Scale) -> list[str]:
     """What is done first, so that a failure is never hidden behind it."""
-    bunches: dict[tuple[int, str], _Bunch] = {}
+    bunches: dict[tuple[int, bool], _Bunch] = {}
     ordered = sorted(pieces, key=lambda piece: (piece.attempt.kind != "done", piece.attempt.started_at))
     drawn: list[_Bunch] = []
     for piece in ordered:
@@ -110,7 +114,7 @@ def _bars(pieces: Sequence[_Piece], scale: _Scale) -> list[str]:
         if attempt.seconds / scale.span_s * scale.slots >= 1:
             drawn.append(_Bunch(attempt.started_at, attempt.ended_at, [piece]))
             continue
-        key = (scale.slot(attempt.started_at), attempt.kind)
+        key = (scale.slot(attempt.started_at), attempt.kind == "done")
         bunch = bunches.get(key)
         if bunch is None:
             bunches[key] = bunch = _Bunch(attempt.started_at, attempt.ended_at, [])
@@ -124,7 +128,7 @@ def _bar(bunch: _Bunch, scale: _Scale) -> str:
     left = scale.percent(bunch.start_at)
     width = max(scale.percent(bunch.end_at) - left, 100 / scale.slots)
     left = min(left, 100 - width)
-    first, kind = bunch.pieces[0], bunch.pieces[0].attempt.kind
+    first, kind = bunch.pieces[0], bunch.kinds()[0][0]
     link = f' data-row="{first.row}"' if len(bunch.pieces) == 1 and first.row >= 0 else ""
     return (
         f'<rect class="{kind_class(kind)}" x="{left:.2f}%" width="{width:.2f}%" height="{_BAR_HEIGHT_PX}"{link}>'
@@ -134,10 +138,11 @@ def _bar(bunch: _Bunch, scale: _Scale) -> str:
 
 def _words(bunch: _Bunch, scale: _Scale) -> str:
     attempt = bunch.pieces[0].attempt
-    kind = printable(attempt.kind).replace("_", " ")
     at = f"{clock(bunch.start_at - scale.begin_at)} to {clock(bunch.end_at - scale.begin_at)}"
     if len(bunch.pieces) > 1:
-        return f"{plural(len(bunch.pieces), 'attempt')}: {kind}, {at}"
+        kinds = ", ".join(f"{count} {printable(kind).replace('_', ' ')}" for kind, count in bunch.kinds())
+        return f"{plural(len(bunch.pieces), 'attempt')}: {kinds}\n{at}"
+    kind = printable(attempt.kind).replace("_", " ")
     name = fit_start(printable(bunch.pieces[0].name), _LONGEST_NAME_CELLS)
     again = f", try {attempt.number}" if attempt.number > 1 else ""
     return f"{name}\n{kind}{again}, {at}, {length(attempt.seconds)}"
