@@ -85,6 +85,40 @@ def parse_options(settings: type[S], arguments: Sequence[str], *, program: str) 
     return read_options(settings, parser.parse_args(alike(arguments)))
 
 
+def checked(settings: S) -> S:
+    """The same settings, each value as the command line would have read it.
+
+    So a mistake in a call from Python is told as one on the command line is. Raises :class:`UsageError`.
+    """
+    hints = get_type_hints(type(settings))
+    changed: dict[str, Any] = {}
+    for item in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, item.name)
+        if "help" not in item.metadata or value is None or value == item.default:
+            continue
+        try:
+            changed[item.name] = _read_value(item, _without_none(hints[item.name]), value)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{item.name}={value!r}: {error}") from error
+    return dataclasses.replace(settings, **changed)  # type: ignore[type-var]
+
+
+def _read_value(item: dataclasses.Field[Any], kind: Any, value: Any) -> Any:  # noqa: ANN401
+    if item.metadata["parse"]:
+        return item.metadata["parse"](value if isinstance(value, str) else f"{value:g}")
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"give one of {', '.join(map(str, get_args(kind)))}")
+        return value
+    if get_origin(kind) is tuple:
+        return _words(value) if isinstance(value, str) else tuple(map(str, value))
+    if kind is Path:
+        return Path(value)
+    if not isinstance(value, kind):
+        raise TypeError(f"this takes {kind.__name__}")
+    return value
+
+
 def to_arguments(settings: object) -> tuple[str, ...]:
     """The command line that means ``settings``; what has its default is left out."""
     words: list[str] = []
@@ -128,7 +162,9 @@ def _how_to_read(item: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:  # 
         return how | {"choices": [str(choice) for choice in get_args(kind)]}
     elif get_origin(kind) is tuple:
         how |= {"action": "append", "type": _words}
-    elif kind in (int, float, Path):
+    elif kind is Path:
+        how["type"] = _speaking(_path)
+    elif kind in (int, float):
         how["type"] = kind
     return how | {"metavar": item.metadata["metavar"] or item.name.upper().rpartition("_")[2]}
 
@@ -141,6 +177,12 @@ def _help(item: dataclasses.Field[Any]) -> str:
     if default is None or default in ("", ()) or isinstance(default, bool):
         return text.replace("%", "%%")
     return f"{text} (default: {default})".replace("%", "%%")
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("a path is missing")
+    return Path(text)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -12,6 +12,9 @@ VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv")
 """What counts as a video without ``--ext``, in any letter case."""
 
 
+_MOST_LANES = 1024
+
+
 def parse_time_limit(text: str) -> str:
     """Check ``--timeout``: seconds, or a multiple of the video's own length such as ``5x``."""
     number = text.removesuffix("x")
@@ -31,6 +34,13 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_lanes(text: str) -> int:
+    """Read a number of lanes: 1 to 1024, more than any machine has."""
+    if parse_count(text) > _MOST_LANES:
+        raise ValueError(f"{text} is more lanes than any machine has")
+    return int(text)
+
+
 def parse_number(text: str) -> int:
     """Read a whole number of at least 0."""
     if not text.isdecimal():
@@ -41,7 +51,7 @@ def parse_number(text: str) -> int:
 def parse_devices(text: str) -> str:
     """Check ``--devices``: ``cpu:N``."""
     kind, _, number = text.partition(":")
-    if kind != "cpu" or not number.isdecimal() or int(number) < 1:
+    if kind != "cpu" or not number.isdecimal() or not 1 <= int(number) <= _MOST_LANES:
         raise ValueError(f"{text!r}: give cpu:N, with N lanes on the processor")
     return text
 
@@ -81,10 +91,12 @@ class LaneSettings:
     """Where attempts run."""
 
     num_gpus: int | None = option(
-        None, "this many GPUs, the first ones (default: all, else CPU lanes)", metavar="N", parse=parse_count
+        None, "this many GPUs, the first ones (default: all, else CPU lanes)", metavar="N", parse=parse_lanes
     )
-    gpus: tuple[str, ...] = option((), "these GPUs: indices or UUIDs, 0,2,GPU-1a2b", metavar="LIST")
-    per_gpu: int = option(1, "attempts at a time on one GPU", metavar="K", parse=parse_count)
+    gpus: tuple[str, ...] = option(
+        (), "these GPUs: indices or UUIDs, 0,2,GPU-1a2b; or free: those that nobody uses", metavar="LIST"
+    )
+    per_gpu: int = option(1, "attempts at a time on one GPU", metavar="K", parse=parse_lanes)
     devices: str = option("", "lanes on the processor instead of GPUs: cpu:4", metavar="cpu:N", parse=parse_devices)
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from vidfleet.data import Device, Lane, Probe, Stage, Task, Video
 from vidfleet.runner.queue import Case, Queue, Running
+from vidfleet.workloads import Description
+
+DESCRIPTION = Description(Path(), "x.py", "script", {})
 
 
 def _cases(count: int) -> list[Case]:
@@ -82,10 +85,10 @@ def test_a_retry_that_wants_its_gpu_alone_waits_until_the_other_lane_is_free_and
     assert other is not None
     hungry.room = "gpu"
     queue.put_back(hungry, lanes[0])
-    beside = [Running(other, lanes[1], 0.0)]
+    beside = [Running(other, lanes[1], 0.0, DESCRIPTION)]
     assert queue.take(lanes[0], beside, lanes) is not hungry
     assert queue.take(lanes[1], [], lanes) is hungry
-    assert queue.take(lanes[0], [Running(hungry, lanes[1], 0.0)], lanes) is None
+    assert queue.take(lanes[0], [Running(hungry, lanes[1], 0.0, DESCRIPTION)], lanes) is None
 
 
 def test_a_retry_that_wants_room_on_the_host_runs_beside_less_than_half() -> None:
@@ -93,13 +96,13 @@ def test_a_retry_that_wants_room_on_the_host_runs_beside_less_than_half() -> Non
     lanes = _lanes(4)
     queue = Queue(_cases(6), lanes, "longest")
     cases = [queue.take(lane, [], lanes) for lane in lanes]
-    running = [Running(case, lane, 0.0) for case, lane in zip(cases, lanes, strict=True) if case]
+    running = [Running(case, lane, 0.0, DESCRIPTION) for case, lane in zip(cases, lanes, strict=True) if case]
     hungry = running[0].case
     hungry.room = "host"
     queue.put_back(hungry, lanes[0])
     assert queue.take(lanes[1], running[1:3], lanes) is None
     assert queue.take(lanes[1], running[2:3], lanes) is hungry
-    assert queue.take(lanes[2], [running[2], Running(hungry, lanes[1], 0.0)], lanes) is None
+    assert queue.take(lanes[2], [running[2], Running(hungry, lanes[1], 0.0, DESCRIPTION)], lanes) is None
 
 
 def test_a_lane_that_is_out_gives_its_videos_away() -> None:

@@ -196,3 +196,32 @@ def test_a_very_long_time_limit_is_a_time_limit(fleet: Fleet) -> None:
     """A year is more than a selector can wait for at once."""
     fleet.videos(1)
     assert fleet.run("--script", fleet.script("time.sleep(0.3); leave()"), "--timeout", "31536000").returncode == 0
+
+
+def test_what_a_call_of_a_class_leaves_is_ended_and_what_setup_started_stays(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a fork of it that comes back is not taken for the class."""
+    fleet.videos(3)
+    (fleet.scripts / "leaving.py").write_text("""
+import os, subprocess, time
+
+class Leaving:
+    def setup(self, device):
+        self.helper = subprocess.Popen(["sleep", "300"])
+    def process(self, video, out, report):
+        subprocess.Popen(["sleep", "301"], start_new_session=True)
+        assert self.helper.poll() is None, "the helper was ended"
+        report("x", 10 ** 400)
+        if os.fork() == 0:
+            return
+        time.sleep(0.3)
+        with open(os.path.join(out, "result.txt"), "w") as file:
+            file.write("whole")
+""")
+    monkeypatch.chdir(fleet.scripts)
+    result = fleet.run("--worker", "leaving:Leaving", "--devices", "cpu:1")
+    assert result.returncode == 0, result.stdout
+    assert all((fleet.root / f"v0{i}" / "result.txt").exists() for i in range(3))
+    assert all(event["evidence"]["ended_leftovers"] >= 1 for event in fleet.events("attempt_ended"))
+    assert not fleet.processes()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.errors import ClaimedError
 from vidfleet.runner.owner import Owner
+from vidfleet.runner.reading import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S = 20.0
 STALE_S = 90.0
+_LAST_SECOND = 253_402_300_800.0
+"""The year 10000: what a calendar can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,15 @@ class Claims:
             stage.claim.unlink(missing_ok=True)
         self._held.pop(stage.claim, None)
 
+    def release_all(self) -> None:
+        """Give back whatever is still held, as at the end of a run that ended in an exception."""
+        for path, token in list(self._held.items()):
+            with contextlib.suppress(OSError):
+                found = read_claim(path)
+                if found is not None and found.token == token:
+                    path.unlink(missing_ok=True)
+        self._held.clear()
+
     def beat(self) -> None:
         """Touch what is held, so that others see that we live; cheap to call often."""
         if time.monotonic() - self._touched < HEARTBEAT_S:
@@ -87,11 +99,14 @@ class Claims:
 def read_claim(path: Path) -> Claim | None:
     """What a claim says; nothing where there is none. A torn one is nobody's: its writer has died."""
     try:
-        plain = json.loads(path.read_bytes())
-        return Claim(Owner(**plain["owner"]), plain["token"], plain["since"])
+        plain = read_json(path)
+        owner, token, since = Owner.read(json.dumps(plain["owner"])), plain["token"], float(plain["since"])
+        if not isinstance(token, str) or not 0 <= since < _LAST_SECOND:
+            raise ValueError("no claim")
+        return Claim(owner, token, since)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return Claim(Owner("", "", 0, ""), "", 0.0)
 
 

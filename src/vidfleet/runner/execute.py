@@ -10,11 +10,12 @@ import contextlib
 import os
 import signal
 import socket
+import stat
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
+from vidfleet.data import Attempt, Evidence, Lane, Outcome, State, Task
 from vidfleet.errors import ClaimedError, OccupiedError, SetupError, UsageError
 from vidfleet.executors.base import Lost
 from vidfleet.runner import stage as staging
@@ -155,32 +156,48 @@ class Execution:
 
     def _begin(self, case: Case, lane: Lane) -> bool:
         """Claim, stage and start; False where the task was settled without an attempt."""
-        task = case.task
+        trouble = self._look_again(case)
         try:
-            self._claims.take(task.stage)
-            if self._is_settled(case):
-                self._claims.release(task.stage)
-                return False
-            begin(task, self._described, self._settings)
-        except (ClaimedError, OccupiedError) as error:
-            self._claims.release(task.stage)
-            kind = "claimed" if isinstance(error, ClaimedError) else "foreign"
-            self._settle(case, Outcome(task.video, "blocked", kind, str(error), probe=task.probe))
-            return False
+            if not trouble:
+                self._claims.take(case.task.stage)
+                if self._is_settled(case):
+                    self._claims.release(case.task.stage)
+                    return False
+                begin(case.task, self._described, self._settings)
+                self._start(case, lane)
+                return True
+        except ClaimedError as error:
+            trouble = ("claimed", str(error))
+        except OccupiedError as error:
+            trouble = ("foreign", str(error))
         except (SetupError, UsageError) as error:  # the script is gone, or no longer what it was
-            self._claims.release(task.stage)
-            self.stopped_by = "setup"
-            self._settle(case, Outcome(task.video, "failed", "setup", str(error), probe=task.probe))
-            return False
+            trouble = ("setup", str(error))
         except OSError as error:
-            self._claims.release(task.stage)
-            kind = "disk_full" if is_disk_full(error) else "error"
-            self.stopped_by = "disk_full" if kind == "disk_full" else self.stopped_by
-            reason = f"its stage cannot be made: {error}"
-            self._settle(case, Outcome(task.video, "failed", kind, reason, probe=task.probe))
-            return False
-        self._start(case, lane)
-        return True
+            trouble = ("disk_full" if is_disk_full(error) else "error", f"its stage cannot be made: {error}")
+        self._claims.release(case.task.stage)
+        self._settle_trouble(case, *trouble)
+        return False
+
+    def _look_again(self, case: Case) -> tuple[str, str] | None:
+        """Hours may have passed since the video was found: kind and reason where it cannot be run any more."""
+        video = case.task.video
+        try:
+            status = video.path.stat()
+        except OSError:
+            return ("bad_input", "it was there when the run began, and is no longer")
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            return ("bad_input", "it was a video when the run began, and is empty now")
+        if (status.st_size, status.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
+            now = replace(video, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+            case.task = replace(case.task, video=now)
+        return None
+
+    def _settle_trouble(self, case: Case, kind: str, reason: str) -> None:
+        """Settle a task that no attempt was made at."""
+        if kind in ("setup", "disk_full"):
+            self._stop_for(kind, reason)  # type: ignore[arg-type]  # one of these two
+        state: State = "blocked" if kind in ("claimed", "foreign") else "failed"
+        self._settle(case, Outcome(case.task.video, state, kind, reason, probe=case.task.probe))
 
     def _is_settled(self, case: Case) -> bool:
         """Look once more, now that the video is ours: another runner, or a killed one, may have done it."""
@@ -215,7 +232,7 @@ class Execution:
             memory_back_s=_MEMORY_BACK_S if self._has_gpu_alone(lane) else None,
         )
         self._idle.remove(lane)
-        self._running[case.name] = Running(case, lane, time.time())
+        self._running[case.name] = Running(case, lane, time.time(), self._described)
         self._tell(AttemptStarted(task, lane, len(case.attempts) + 1))
         self._executor.start(lane, start)
 
@@ -317,7 +334,7 @@ class Execution:
         kind = recognise(evidence)
         if kind is None:
             problem = finish(
-                case.task, self._described, (*case.attempts, attempt), self._claims,
+                case.task, running.described, (*case.attempts, attempt), self._claims,
                 made_by=self._made_by, settings=self._settings,
             )  # fmt: skip
             if problem is None:
@@ -364,9 +381,13 @@ class Execution:
             return
         first = self._stopped_times == 0
         self._stopped_times = self._stop.times
-        if first and self._settings.on_interrupt == "drain":
-            return
+        drains = first and self._settings.on_interrupt == "drain"
         grace_s = self._settings.grace if self._stop.times == 1 else 0.0
+        if self._running and first:
+            how = "what runs may finish" if drains else f"what runs has up to {grace_s:g} s to end"
+            self._tell(Notice(f"ending: {how}; once more ends it at once"))
+        if drains:
+            return
         for running in self._running.values():
             self._executor.cancel(running.lane, grace_s)
 

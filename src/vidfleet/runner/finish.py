@@ -15,6 +15,7 @@ from vidfleet.runner import stage as staging
 from vidfleet.runner.begin import begun_with, carry_over
 from vidfleet.runner.changes import difference
 from vidfleet.runner.publish import publish
+from vidfleet.runner.reading import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ def finish(
     try:
         carry_over(task.stage, description.traits.carry)
         old = _look_at_old(task, description, settings)
-        beside = staging.gather(task.stage, old.beside)
+        beside = staging.gather(task.stage, old.replaceable)
         record = records.make_record(
             task, description, attempts, _shown(task, beside, old), made_by, content=settings.fingerprint == "content"
         )
@@ -81,6 +82,8 @@ class _Old:
     is_ours: bool
     beside: frozenset[str]
     """What an output of ours has put beside the video."""
+    replaceable: frozenset[str]
+    """Those of them that nobody has touched since."""
     put_aside: tuple[str, ...]
     """Names of what was somebody else's there, before and now."""
     goes_to: str
@@ -93,11 +96,18 @@ def _look_at_old(task: Task, description: Description, settings: RunSettings, pl
     old = records.read_record(target)
     if old is not None and old.maker == description.name:
         still = sorted(name for name in old.put_aside if os.path.lexists(target.with_name(name)))
-        return _Old(True, old.beside, tuple(still), "")
+        return _Old(True, old.beside, _untouched(target, old.beside), tuple(still), "")
     names = tuple(planned.put_aside) if planned else ()
     if settings.existing not in ("seed", "replace") or not target.is_dir():
-        return _Old(False, frozenset(), names, "")
-    return _Old(False, frozenset(), (name := _free_name(target, names),), name)
+        return _Old(False, frozenset(), frozenset(), names, "")
+    return _Old(False, frozenset(), frozenset(), (name := _free_name(target, names),), name)
+
+
+def _untouched(target: Path, names: frozenset[str]) -> frozenset[str]:
+    """Names of files that are no newer than the record, which was written after them: else a person has been there."""
+    written = os.lstat(target / records.RECORD_NAME).st_mtime_ns
+    there = (name for name in names if os.path.lexists(target.with_name(name)))
+    return frozenset(name for name in there if os.lstat(target.with_name(name)).st_mtime_ns <= written)
 
 
 def _free_name(target: Path, planned: tuple[str, ...]) -> str:
@@ -108,7 +118,7 @@ def _free_name(target: Path, planned: tuple[str, ...]) -> str:
 
 def _publish(task: Task, beside: tuple[str, ...], old: _Old, settings: RunSettings) -> None:
     publish(
-        task.stage, task.video, beside, is_ours=old.is_ours, ours=old.beside, put_aside=old.goes_to,
+        task.stage, task.video, beside, is_ours=old.is_ours, ours=old.replaceable, put_aside=old.goes_to,
         durable=settings.durable,
     )  # fmt: skip
 
@@ -184,7 +194,7 @@ def remember_unreadable(stage: Stage, reason: str) -> None:
 def last_failure(stage: Stage) -> tuple[str, str]:
     """Kind and reason of a video's last failure, as far as that is known."""
     try:
-        plain = json.loads(stage.error.read_bytes())
+        plain = read_json(stage.error)
         return str(plain["kind"]), str(plain["reason"])
     except (OSError, ValueError, KeyError, TypeError):
         return "error", "the reason is not known any more"

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vidfleet.runner.events import AttemptProgress
 from vidfleet.runner.lines import to_plain
 from vidfleet.runner.owner import Owner
+from vidfleet.runner.reading import read_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +79,7 @@ class RunFolder:
     def owner(self) -> Owner | None:
         """Who runs or ran it; None where nothing tells."""
         try:
-            return Owner.read((self.path / OWNER_NAME).read_text("ascii"))
+            return Owner.read(read_small(self.path / OWNER_NAME).decode("ascii"))
         except (OSError, ValueError):
             return None
 

@@ -29,10 +29,10 @@ class Owner:
     @classmethod
     def read(cls, text: str) -> Owner:
         """Read what :meth:`write` wrote; raises ValueError where it is anything else."""
-        plain = json.loads(text)
         try:
+            plain = json.loads(text)
             return cls(str(plain["host"]), str(plain["boot"]), int(plain["pid"]), str(plain["start"]))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"no owner: {text[:200]!r}") from error
 
     def write(self) -> str:
@@ -45,7 +45,7 @@ class Owner:
             return None
         here = _boot()
         if self.boot == here:
-            return _start_of(self.pid) == self.start
+            return self.start != "" and _start_of(self.pid) == self.start
         # Another name space of the same start of the machine is another container: its processes are not ours
         # to see. Another start of the machine has ended them all.
         return None if self.boot.partition("/")[0] == here.partition("/")[0] else False
@@ -66,7 +66,7 @@ def _start_of(pid: int) -> str:
         try:
             # The name stands in brackets and may hold anything; behind it, field 3 is the state.
             words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        except OSError:
+        except (OSError, ValueError):
             return ""
         return "" if words[0] in (b"Z", b"X") else words[19].decode("ascii")
     import psutil

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import OccupiedError
+from vidfleet.runner.reading import read_json
 from vidfleet.runner.record import RECORD_NAME, forget_beside
 from vidfleet.runner.rename import copy_near, exchange, move_in, near_copy
-from vidfleet.runner.stage import EXTRA_FOLDER, discard, empty, visible_name
+from vidfleet.runner.stage import discard, empty, extra_folder, visible_name
 from vidfleet.runner.sync import sync_folder, sync_tree
 from vidfleet.workloads.base import hash_file
 
@@ -137,17 +138,25 @@ def _finish_journal(stage: Stage) -> None:
     """Put beside the video what goes there, if the output that it belongs to is published."""
     journal = _journal(stage)
     try:
-        plain = json.loads(journal.read_bytes())
+        plain = read_json(journal)
+        beside, ours = [*map(str, plain["beside"])], frozenset(map(str, plain["ours"]))
         is_published = hash_file(stage.target / RECORD_NAME) == plain["record"]
-    except (FileNotFoundError, NotADirectoryError):
+    except (OSError, ValueError, TypeError, KeyError):  # none, or one that is not ours
         is_published = False
     refused = []
-    for name in plain["beside"] if is_published else ():
-        if os.path.lexists(stage.folder / name) and not _publish_beside(stage, name, frozenset(plain["ours"])):
+    for name in beside if is_published else ():
+        if not _may_stand_beside(stage, name):
+            continue
+        if os.path.lexists(stage.folder / name) and not _publish_beside(stage, name, ours):
             refused.append(visible_name(stage, name))
     if refused:
         forget_beside(stage.target, refused)
-    journal.unlink(missing_ok=True)
+    discard(journal)
+
+
+def _may_stand_beside(stage: Stage, name: str) -> bool:
+    """A name as :func:`~vidfleet.runner.stage.gather` gives it, whoever wrote it down."""
+    return name.startswith(stage.entry_stem) and "/" not in name and name not in (stage.entry_name, stage.entry_stem)
 
 
 def _publish_beside(stage: Stage, name: str, ours: frozenset[str]) -> bool:
@@ -163,9 +172,7 @@ def _publish_beside(stage: Stage, name: str, ours: frozenset[str]) -> bool:
     try:
         move_in(source, target)
     except FileExistsError:
-        extra = stage.target / EXTRA_FOLDER
-        extra.mkdir(exist_ok=True)
-        move_in(source, extra / name)
+        move_in(source, extra_folder(stage.target) / name)
         return False
     return True
 

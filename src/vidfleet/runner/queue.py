@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Attempt, Lane, Task
+from vidfleet.workloads.base import Description
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
 
 
 @dataclass
@@ -37,6 +37,8 @@ class Running:
     case: Case
     lane: Lane
     started_at: float
+    described: Description
+    """What the workload was when the attempt began."""
 
 
 class Queue:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import RecordError
 from vidfleet.runner.identity import identify
+from vidfleet.runner.reading import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ class Record:
 def read_record(folder: Path) -> Record | None:
     """The record in ``folder``, or nothing where there is none; raises RecordError where it is damaged."""
     try:
-        plain = json.loads((folder / RECORD_NAME).read_bytes())
+        plain = read_json(folder / RECORD_NAME)
         if plain["schema"] > SCHEMA:
             raise RecordError(
                 f"{folder / RECORD_NAME} was written by a newer vidfleet (schema {plain['schema']}, known is {SCHEMA})"
@@ -108,6 +109,8 @@ def published_beside(folder: Path) -> frozenset[str]:
 
 def missing_promises(folder: Path, promise: Promise) -> list[str]:
     """Promised files that are not there or empty; with no promise, the folder itself must hold something."""
+    if folder.is_symlink():
+        return [f"{folder.name}/ (a link is no output)"]
     if promise.files:
         return [name for name in promise.files if not has_content(folder / name)]
     try:
@@ -233,7 +236,7 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 def forget_beside(folder: Path, names: Sequence[str]) -> None:
     """Take names out of a record's list of what was published beside the video."""
-    plain = json.loads((folder / RECORD_NAME).read_bytes())
+    plain = read_json(folder / RECORD_NAME)
     plain["outputs"]["beside"] = [name for name in plain["outputs"]["beside"] if name not in names]
     write_record(folder, plain)
 

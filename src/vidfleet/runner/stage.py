@@ -68,6 +68,8 @@ def prepare(
 
     With ``keep``, what an earlier attempt left there stays, for the next one to continue in.
     """
+    if stage.folder.is_symlink():
+        stage.folder.unlink()  # somebody's link: what it leads to is not ours
     stage.folder.mkdir(parents=True, exist_ok=True)
     if keep:
         _make_ready_to_continue(stage)
@@ -116,24 +118,47 @@ def _link_alias(stage: Stage) -> None:
 
 
 def empty(folder: Path) -> None:
-    """Remove all that ``folder`` holds; what cannot be removed is left and tells so by an OSError."""
+    """Remove all that ``folder`` holds; what cannot be removed is left and tells so by an OSError.
+
+    A link in its place is taken away, and what it leads to left alone. Folders go one by one from the top, each
+    after its own folders were moved up: that needs neither recursion nor paths longer than the system allows,
+    however deep a script went.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+        folder.mkdir()
+    waiting = _remove_files(folder)
+    number = 0
+    while waiting:
+        here = waiting.pop()
+        for inner in _remove_files(here):
+            while os.path.lexists(moved := folder / f".remove-{number}"):
+                number += 1
+            inner.rename(moved)
+            waiting.append(moved)
+        with contextlib.suppress(FileNotFoundError):  # something else removed it meanwhile
+            here.rmdir()
+
+
+def _remove_files(folder: Path) -> list[Path]:
+    """Remove what is no folder from ``folder``, and return its folders, which may be moved and removed now."""
+    folders = []
     _make_writable(folder)
     with os.scandir(folder) as entries:
         found = list(entries)
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
-            _remove_tree(Path(entry.path))
+            folders.append(Path(entry.path))
+            _make_writable(Path(entry.path))
         else:
             Path(entry.path).unlink(missing_ok=True)
+    return folders
 
 
 def _remove_tree(folder: Path) -> None:
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        shutil.rmtree(folder)
-        return
-    if folder.exists():  # scripts make read-only folders; or something else removed a part meanwhile
-        _open_up(folder)
-        shutil.rmtree(folder)
+    with contextlib.suppress(FileNotFoundError):
+        empty(folder)
+        folder.rmdir()
 
 
 def discard(path: Path) -> None:
@@ -143,15 +168,6 @@ def discard(path: Path) -> None:
             _remove_tree(path)
         else:
             path.unlink()
-
-
-def _open_up(folder: Path) -> None:
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        _make_writable(here)
-        with os.scandir(here) as entries:
-            waiting.extend(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
 def _make_writable(folder: Path) -> None:
@@ -178,16 +194,26 @@ def gather(stage: Stage, ours: frozenset[str]) -> tuple[str, ...]:
         if name.startswith(stage.entry_stem) and _is_free(stage, visible_name(stage, name), ours):
             beside.append(name)
         else:
-            extra = stage.output / EXTRA_FOLDER
-            extra.mkdir(exist_ok=True)
+            extra = extra_folder(stage.output)
             (stage.folder / name).rename(extra / name)
     return tuple(beside)
 
 
 def _is_free(stage: Stage, shown: str, ours: frozenset[str]) -> bool:
+    if shown == visible_name(stage, stage.entry_name):  # the video itself, whatever a record says is ours
+        return False
     if len(os.fsencode(shown)) > _LONGEST_NAME_BYTES:
         return False
     return shown in ours or not os.path.lexists(stage.target.parent / shown)
+
+
+def extra_folder(output: Path) -> Path:
+    """Make the folder for what has no better place; a link in its place is taken away."""
+    extra = output / EXTRA_FOLDER
+    if extra.is_symlink():
+        extra.unlink()
+    extra.mkdir(exist_ok=True)
+    return extra
 
 
 def visible_name(stage: Stage, name: str) -> str:

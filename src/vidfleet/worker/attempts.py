@@ -1,13 +1,12 @@
-"""Attempts as processes: one that is started for each video, or one that stays and is called for each.
+"""Attempts as processes: a process group of its own with a pipe for all output, timed, asked to end, killed.
 
-Both are a process group of their own with a pipe for all output; both are timed, asked to end, and killed in
-the same way. ``ended`` answers only when nothing of the attempt is left that could hold the lane.
+``ended`` answers only when nothing of the attempt is left that could hold the lane. ``OneShot`` is a program
+started for one video; a class that stays is in ``hosted``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -20,19 +19,16 @@ from vidfleet.data import Evidence
 from vidfleet.worker.family import cpu_seconds, die_with_parent, end_descendants, is_stopped
 from vidfleet.worker.log import CappedLog
 from vidfleet.worker.memory import oom_kills
-from vidfleet.worker.messages import LineBuffer
 from vidfleet.worker.patience import Patience
 
 if TYPE_CHECKING:
     import resource
 
     from vidfleet.worker.messages import Start
-    from vidfleet.workloads.base import Call, Program
+    from vidfleet.workloads.base import Program
 
 _CHUNK = 1 << 16
 _LAST_CHUNKS = 64
-_SETUP_LIMIT_S = 600.0
-_HOST = Path(__file__).with_name("host.py")
 
 
 class Running:
@@ -220,119 +216,6 @@ class OneShot(Running):
         super().__init__()
         self.spawn(program.argv, program.folder, dict(program.environment))
         self.begin_attempt(start)
-
-
-class Hosted(Running):
-    """A class, loaded once (``host.py``) and called for one video after the other."""
-
-    stays = True
-
-    def __init__(self, call: Call) -> None:
-        super().__init__()
-        self._call_key = (call.python, call.target, call.arguments, call.folder)
-        orders, self._orders = os.pipe()
-        self._answers, answers = os.pipe()
-        os.set_blocking(self._answers, False)
-        self._lines = LineBuffer()
-        self._progress: list[tuple[str, float]] = []
-        self._answer: dict[str, object] | None = None
-        self._ready = False
-        request = json.dumps({"target": call.target, "arguments": call.arguments, "folder": call.folder})
-        argv = (call.python, str(_HOST), str(orders), str(answers), request)
-        try:
-            self.spawn(argv, "", {}, pass_fds=(orders, answers))
-        except OSError:
-            os.close(self._orders)
-            os.close(self._answers)
-            raise
-        finally:
-            os.close(orders)
-            os.close(answers)
-
-    def fits(self, call: Call) -> bool:
-        """Whether this process can take ``call``: alive, and the same class with the same arguments."""
-        key = (call.python, call.target, call.arguments, call.folder)
-        return key == self._call_key and not self.has_exited()
-
-    def begin(self, start: Start, call: Call) -> None:
-        """Call ``process`` for the next video."""
-        self.begin_attempt(start)
-        self._limits = (start.timeout_s, start.stall_s)
-        if not self._ready and start.timeout_s is not None:  # loading the models is not the video's time
-            self._patience = Patience(max(start.timeout_s, _SETUP_LIMIT_S), start.stall_s)
-        self._answer = None
-        order = json.dumps({"video": call.video, "out": call.out}) + "\n"
-        with contextlib.suppress(BrokenPipeError):  # its death is seen a moment later
-            os.write(self._orders, order.encode("ascii"))
-
-    def pipes(self) -> list[int]:
-        """Output and answers."""
-        return [*super().pipes(), self._answers]
-
-    def read(self, fd: int) -> bool:
-        """Take output or answers."""
-        if fd != self._answers:
-            return super().read(fd)
-        try:
-            data = os.read(fd, _CHUNK)
-        except BlockingIOError:
-            return True
-        for line in self._lines.feed(data):
-            self._hear(line)
-        return bool(data)
-
-    def _hear(self, line: bytes) -> None:
-        said = json.loads(line)
-        if said["type"] == "ready":
-            self._ready = True
-            if self._kill_at is None:
-                self._patience = Patience(*self._limits)
-        elif said["type"] == "progress":
-            self._progress.append((said["stage"], said["share"]))
-        else:
-            self._answer = said
-
-    def take_progress(self) -> list[tuple[str, float]]:
-        """See :class:`Running`."""
-        told, self._progress = self._progress, []
-        return told
-
-    def ended(self) -> Evidence | None:
-        """See :class:`Running`; the process stays where the call came back in time."""
-        if self.has_exited():
-            self.read(self._answers)
-            self.stays = False
-            kind, message = self._told()
-            return self._conclude(self.kill(), declared_kind=kind, message=message)
-        if self._answer is None:
-            return None
-        kind, message = self._told()
-        status = 1 if kind or message else 0
-        used = self._answer
-        evidence = self._conclude(0, declared_kind=kind, message=message)
-        self._patience, self._kill_at = Patience(None, None), None
-        return Evidence(
-            exit_status=status,
-            declared_kind=kind,
-            message=message,
-            timed_out=evidence.timed_out,
-            stalled=evidence.stalled,
-            cancelled=evidence.cancelled,
-            log_tail=evidence.log_tail,
-            cpu_s=float(used["cpu_s"]),  # type: ignore[arg-type]
-            peak_memory_bytes=int(used["peak_memory_bytes"]),  # type: ignore[call-overload]
-        )
-
-    def _told(self) -> tuple[str, str]:
-        if self._answer is None or self._answer["type"] == "returned":
-            return "", ""
-        return str(self._answer["kind"]), str(self._answer["message"])
-
-    def close(self) -> None:
-        """Close all pipes."""
-        super().close()
-        os.close(self._orders)
-        os.close(self._answers)
 
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 MARK = "VIDFLEET_MARK"
 """The environment variable that everything below a lane carries."""
@@ -51,10 +52,8 @@ def end_descendants(*, within_s: float = 2.0) -> int:
     ended: set[int] = set()
     patience = time.monotonic() + within_s
     while has_children():
-        alive = _descendants()
-        for pid in alive:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        alive = descendants(0)
+        end_all(alive)
         ended.update(alive)
         if time.monotonic() > patience:
             break
@@ -99,10 +98,35 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
-def _descendants() -> set[int]:
-    import psutil  # only where something was left behind: it costs 20 ms
+def descendants(pid: int) -> set[int]:
+    """Everything below a process, and below this one what is not that process: its orphans fall to us."""
+    if sys.platform == "linux" and not _children(pid) and _children(os.getpid()) <= {pid}:
+        return set()  # the usual case, without a look at every process
+    import psutil  # it costs 20 ms to import
 
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+    with contextlib.suppress(psutil.Error):
+        return {child.pid for child in psutil.Process().children(recursive=True)} - {pid}
+    return set()
+
+
+def end_all(pids: set[int]) -> int:
+    """SIGKILL these processes; returns how many were there."""
+    ended = 0
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+            ended += 1
+    return ended
+
+
+def _children(pid: int) -> set[int]:
+    """Direct children, as Linux lists them by thread."""
+    found: set[int] = set()
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found.update(map(int, (task / "children").read_bytes().split()))
+    return found
 
 
 def _prctl(operation: int, value: int) -> None:

@@ -148,6 +148,9 @@ class Lanes:
 
 def make_lanes(settings: LaneSettings, gpus: Gpus | None = None) -> Lanes:
     """The lanes that ``settings`` ask for on this machine; raises UsageError where it has not so many GPUs."""
+    named = [flag for flag in ("num_gpus", "gpus", "devices") if getattr(settings, flag)]
+    if len(named) > 1:
+        raise UsageError(f"--{named[0]} and --{named[1]} exclude each other")
     if settings.devices:
         return _cpu_lanes(int(settings.devices.partition(":")[2]), ())
     gpus = gpus or installed()

@@ -15,6 +15,7 @@ import json
 import os
 import resource
 import sys
+import threading
 import time
 import traceback
 from typing import Any, Callable, Dict, List  # noqa: UP035 - Python 3.8
@@ -43,23 +44,35 @@ def make(kind: Any, arguments: List[str]) -> Any:  # noqa: ANN401
 
 
 def reporter(say: Callable[[Dict[str, Any]], None]) -> Callable[..., None]:
-    """Make the function that a class reports its progress with: often called, seldom said."""
+    """Make the function that a class reports its progress with: often called, seldom said, from any thread."""
     last: List[Any] = [0.0, ""]
 
     def report(stage: str, share_done: float = -1.0) -> None:
         now = time.monotonic()
         if stage != last[1] or now - last[0] >= _BETWEEN_REPORTS_S:
             last[:] = [now, stage]
-            say({"type": "progress", "stage": str(stage), "share": float(share_done)})
+            say({"type": "progress", "stage": str(stage)[:200], "share": _share(share_done)})
 
     return report
 
 
+def _share(told: Any) -> float:  # noqa: ANN401 - a class may tell anything
+    try:
+        share = float(told)
+    except (TypeError, ValueError, OverflowError):
+        return -1.0
+    return min(max(share, -1.0), 1.0) if share == share else -1.0
+
+
 def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
     """Set the class up with the first order, then call ``process`` for each."""
+    lock, own_pid = threading.Lock(), os.getpid()
 
     def say(answer: Dict[str, Any]) -> None:
-        os.write(answers_fd, json.dumps(answer).encode("ascii") + b"\n")
+        line = memoryview(json.dumps(answer).encode("ascii") + b"\n")
+        with lock:
+            while line and os.getpid() == own_pid:
+                line = line[os.write(answers_fd, line) :]
 
     worker, modules_told = None, False
     for line in os.fdopen(orders_fd, "rb"):
@@ -68,17 +81,18 @@ def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
         try:
             if worker is None:
                 worker = _set_up(request)
-            say({"type": "ready"})
+            say({"type": "ready", "attempt": order["attempt"]})
             _call(worker, order, reporter(say))
             answer: Dict[str, Any] = {"type": "returned"}
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # noqa: BLE001 - the process boundary
             traceback.print_exc()
             answer = {"type": "raised", "kind": getattr(error, "failure_kind", None) or "error",
                       "message": f"{type(error).__name__}: {error}"[:2000]}  # fmt: skip
         _flush()
+        if os.getpid() != own_pid:
+            os._exit(1)  # a fork of the class's that came back here: the video is not its affair
         after = resource.getrusage(resource.RUSAGE_SELF)
+        answer["attempt"] = order["attempt"]
         answer["cpu_s"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if not modules_told and answer["type"] == "returned":
             answer["modules"] = " ".join(sorted({name.partition(".")[0] for name in list(sys.modules)}))
@@ -111,6 +125,9 @@ def describe(request: Dict[str, Any]) -> Dict[str, Any]:
     try:
         kind = load(request["target"], request["folder"])
         said: Dict[str, Any] = kind.describe(request["arguments"]) if hasattr(kind, "describe") else {}
+        if not callable(getattr(kind, "process", None)):
+            raise TypeError(f"{request['target']} has no method process(video, out)")
+        json.dumps(said)
         if "fingerprint" not in said:
             said["source"] = inspect.getsourcefile(kind)
         with contextlib.suppress(TypeError):  # a class that was made up at run time has none
@@ -130,6 +147,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "describe":
         answer = os.dup(1)
         os.dup2(2, 1)  # what the class prints on import must not spoil the answer
-        os.write(answer, json.dumps(describe(json.loads(sys.argv[2]))).encode("ascii") + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # nobody wants to know any more
+            os.write(answer, json.dumps(describe(json.loads(sys.argv[2]))).encode("ascii") + b"\n")
     else:
         serve(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]))

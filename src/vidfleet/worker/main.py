@@ -19,9 +19,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Evidence
-from vidfleet.worker.attempts import Hosted, OneShot, Running
+from vidfleet.worker.attempts import OneShot, Running
 from vidfleet.worker.family import adopt_orphans, die_with_parent, end_descendants
 from vidfleet.worker.gpus import MemoryWatch, installed
+from vidfleet.worker.hosted import Hosted
 from vidfleet.worker.messages import (
     Cancel,
     Failed,

@@ -1,0 +1,40 @@
+"""Reading small files that somebody else may have written, or put something else in the place of."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_BYTES = 16 << 20
+
+
+def read_small(path: Path) -> bytes:
+    """The content of a regular file; no pipe is waited for, no link followed, nothing huge is read.
+
+    Raises FileNotFoundError or NotADirectoryError where there is nothing, ValueError where it is something else.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:  # a link, a socket, a device without driver, unreadable
+        raise ValueError(f"it is no file that can be read: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+        os.close(descriptor)
+        raise ValueError(f"it is no regular file of at most {MOST_BYTES >> 20} MiB")
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(MOST_BYTES)
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - the caller checks what it is
+    """The JSON value in a small regular file; raises as :func:`read_small`, and ValueError where it is no JSON."""
+    try:
+        return json.loads(read_small(path))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
