@@ -101,15 +101,20 @@ def _add_speaker_options(parser: Parser) -> None:
 
 
 def _guarded(argv: list[str], command: Callable[[list[str]], int]) -> int:
-    """Turn our errors into text and an exit status."""
+    """Turn our errors, and those of the system, into text and an exit status."""
     try:
         return command(argv)
     except VidfleetError as error:
-        from vidfleet.runner.text import printable
+        lines, status = str(error).splitlines() or [type(error).__name__], error.exit_status
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        lines, status = [f"the system refuses ({error.strerror or error}){where}"], 1
+    from vidfleet.runner.text import printable
 
-        what, *more = str(error).splitlines() or [type(error).__name__]
-        sys.stderr.write("\n".join(["vidfleet: " + printable(what), *map(printable, more)]) + "\n")
-        return error.exit_status
+    sys.stderr.write("\n".join(["vidfleet: " + printable(lines[0]), *map(printable, lines[1:])]) + "\n")
+    return status
 
 
 def _vidfleet(argv: list[str]) -> int:

@@ -125,7 +125,7 @@ def all_runs(base: Path) -> list[RunFolder]:
     """Every run over this root that is still kept, oldest first."""
     try:
         found = sorted(path for path in runs_folder(base).iterdir() if _RUN_ID.fullmatch(path.name))
-    except FileNotFoundError:
+    except OSError:  # none yet, or something else stands there
         return []
     return [RunFolder(path) for path in found]
 

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +132,10 @@ def execute(
         outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
         stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
     )  # fmt: skip
-    write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
+    try:
+        write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
+    except OSError as error:  # a full disk: what was done is done, and told on the screen
+        return replace(summary, notices=(*summary.notices, f"the report cannot be written: {error}"))
     return summary
 
 
