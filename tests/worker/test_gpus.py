@@ -21,6 +21,9 @@ class Machine:
     def __init__(self, count: int) -> None:
         self.count = count
 
+    def used_bytes(self, visible: str) -> int | None:
+        return None
+
     def devices(self) -> tuple[Device, ...]:
         return tuple(
             Device("gpu", str(i), f"NVIDIA {i}", f"GPU-{'abcdefgh'[i]}{i}-uuid", "570") for i in range(self.count)
