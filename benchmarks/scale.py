@@ -131,7 +131,11 @@ def measure_done(top: Path, count: int) -> list[Row]:
     assert "nothing to do" in cost.said, cost.said
     shutil.rmtree(root)
     return [
-        Row(f"plan of {count:,} done videos", f"{cost.seconds:.1f} s, exit {cost.status}", "60 s for 100,000"),
+        Row(
+            f"plan of {count:,} done videos",
+            f"{cost.seconds:.1f} s ({cost.cpu_s:.1f} s of processor time), exit {cost.status}",
+            "60 s for 100,000",
+        ),
         Row("its peak memory", f"{cost.peak_bytes / 1e6:.0f} MB", "500 MB for 100,000"),
     ]
 
