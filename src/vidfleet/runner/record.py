@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import RecordError
 from vidfleet.runner.identity import identify
-from vidfleet.runner.reading import read_json
+from vidfleet.runner.reading import read_json, read_small
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from vidfleet.workloads.base import Description, Promise
 
 RECORD_NAME = "vidfleet.json"
+_LISTS = re.compile(rb'"(?:beside|put_aside)": \[\]')
+_NOTHING_BESIDE = frozenset((b'"beside": []', b'"put_aside": []'))
 SCHEMA = 2
 """1: without sidecars, whole hash, packages and what was put aside; read as if there were none of them."""
 
@@ -101,10 +104,17 @@ def _check(record: Record) -> None:
 def published_beside(folder: Path) -> frozenset[str]:
     """Names of what the output ``folder`` put beside its video, or found in its place; nothing without a record."""
     try:
+        if _NOTHING_BESIDE.issubset(_lists(read_small(folder / RECORD_NAME))):
+            return frozenset()  # nearly all are so, and reading one as JSON takes five times as long
         record = read_record(folder)
-    except RecordError:
+    except (OSError, ValueError, RecordError):
         return frozenset()
     return record.beside | record.put_aside if record else frozenset()
+
+
+def _lists(text: bytes) -> set[bytes]:
+    """What a record's text says of files beside the video, as it stands there; each name may stand there once only."""
+    return set(_LISTS.findall(text)) if text.count(b'"beside"') == text.count(b'"put_aside"') == 1 else set()
 
 
 def missing_promises(folder: Path, promise: Promise) -> list[str]:

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -78,7 +79,7 @@ class Traits:
     """Endings of files beside the video that are part of its identity: ``.srt``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Description:
     """All that the runner wants to know of a workload, before the first video."""
 
@@ -109,7 +110,7 @@ class Description:
     notices: tuple[str, ...] = ()
     """Sentences for the user."""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """One hash over all parts."""
         text = json.dumps(dict(self.parts), sort_keys=True, ensure_ascii=True)
