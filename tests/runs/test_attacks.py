@@ -234,3 +234,15 @@ def test_a_mistake_in_a_call_from_python_is_a_usage_error(fleet: Fleet) -> None:
     assert not (fleet.root / ".vidfleet").exists()
     right = vidfleet.RunSettings(timeout=60, output=str(fleet.scripts / "out"), ext="mpg")  # type: ignore[arg-type]
     assert vidfleet.run(fleet.root, script, settings=right).exit_status == 0
+
+
+def test_what_stands_beside_a_video_is_known_while_its_output_is_aside(fleet: Fleet) -> None:
+    """A kill between "old aside" and "new in" makes no video of ``<stem>_out.mp4``."""
+    fleet.videos(1)
+    body = "leave(); import shutil; shutil.copy(video, os.path.join(folder, stem + '_out.mp4'))"
+    script = fleet.script(body)
+    assert fleet.run("--script", script).returncode == 0
+    (fleet.root / "v00").rename(_stage(fleet, "v00-").with_suffix(".old"))
+    assert fleet.run("--script", script).returncode == 0
+    assert set(fleet.outcomes()) == {"v00.mp4"}
+    assert not (fleet.root / "v00_out").exists()

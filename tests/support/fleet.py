@@ -93,7 +93,7 @@ class Fleet:
 
     def outcomes(self) -> dict[str, tuple[str, str]]:
         """State and kind of each video in the last run's report, by relative path."""
-        return {v["video"]: (v["state"], v["kind"]) for v in self.report()["videos"]}
+        return {v["video"]: (v["state"], v.get("kind", "")) for v in self.report()["videos"]}
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """The last run's ledger lines of one type."""

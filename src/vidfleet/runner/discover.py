@@ -15,6 +15,8 @@ from vidfleet.errors import UsageError
 from vidfleet.runner.record import RECORD_NAME, published_beside
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vidfleet.settings import FindSettings
 
 STATE_FOLDER = ".vidfleet"
@@ -61,6 +63,7 @@ def _files(
         visited.add(_identity(status))
         entries = _scan(root / folder)
         names = {entry.name for entry in entries}
+        published.update(f"{folder}/{name}".lstrip("/") for name in _beside_asides(root / folder, names))
         if RECORD_NAME in names:
             parent = f"{folder.rpartition('/')[0]}/".lstrip("/")
             published.update(parent + name for name in published_beside(root / folder))
@@ -78,6 +81,16 @@ def _files(
             if ending in endings and (status := _stat(entry)) and stat.S_ISREG(status.st_mode):
                 (links if entry.is_symlink() else result).append((relative, status))
     return result + _once_each(links, {_identity(status) for _, status in result})
+
+
+def _beside_asides(folder: Path, names: set[str]) -> Iterator[str]:
+    """What outputs put beside their videos that a kill has left aside: the next runner puts them back."""
+    asides = [folder / name for name in names if name.startswith(".") and name.endswith(".old")]
+    if STATE_FOLDER in names:
+        stages = _scan(folder / STATE_FOLDER)
+        asides += [Path(entry.path) for entry in stages if entry.name.endswith(".old")]
+    for aside in asides:
+        yield from published_beside(aside)
 
 
 def _listed_files(root: Path, settings: FindSettings, published: set[str]) -> list[tuple[str, os.stat_result]]:
