@@ -80,13 +80,16 @@ def test_a_kind_is_read_off_the_last_words(words: str, kind: str) -> None:
 
 
 def test_one_error_of_many_videos_is_noticed_once_and_only_without_success() -> None:
-    """Names and numbers in the reason do not matter."""
+    """Names and numbers in the reason do not matter; one lane alone proves nothing where there are more."""
     error = BY_NAME["error"]
-    same = SameError(3)
-    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, "a_1")
-    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, "a_1")
-    assert not same.failed(error, "exit status 1: other", 2, "b")
-    assert not same.failed(error, "exit status 1: no module x in b_2.mp4", 2, "b_2")
-    assert same.failed(error, "exit status 1: no module x in c_3.mp4", 3, "c_3")
+    same = SameError(2)
+    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, 0, "a_1")
+    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, 0, "a_1")
+    assert not same.failed(error, "exit status 1: other", 2, 1, "b")
+    assert not same.failed(error, "exit status 1: no module x in b_2.mp4", 2, 0, "b_2")
+    assert not same.failed(error, "exit status 1: no module x in c_3.mp4", 3, 0, "c_3"), "all on one lane"
+    assert same.failed(error, "exit status 1: no module x in d_4.mp4", 4, 1, "d_4")
     same.succeeded()
-    assert not same.failed(error, "exit status 1: no module x in d_4.mp4", 4, "d_4")
+    assert not same.failed(error, "exit status 1: no module x in e_5.mp4", 5, 1, "e_5")
+    alone = SameError(1)
+    assert [alone.failed(error, "exit status 1", position, 0) for position in range(3)] == [False, False, True]

@@ -191,21 +191,27 @@ def recognise(evidence: Evidence) -> Kind | None:
 
 
 class SameError:
-    """Notices that different videos fail with one and the same error and none succeeds: then it is no video's fault."""
+    """Notices that different videos fail with one and the same error and none succeeds: then it is no video's fault.
 
-    def __init__(self, enough: int) -> None:
-        self._enough = enough
-        self._videos: dict[str, set[int]] = {}
+    Nor a single GPU's: where there are several lanes, it must have happened on two of them.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self._videos_enough = max(3, lanes)
+        self._lanes_enough = min(2, lanes)
+        self._seen: dict[str, tuple[set[int], set[int]]] = {}
+        """Signature → positions of videos, indices of lanes."""
         self._has_success = False
 
     def succeeded(self) -> None:
         """One success proves that the workload can run here."""
         self._has_success = True
 
-    def failed(self, kind: Kind, reason: str, position: int, *names: str) -> bool:
+    def failed(self, kind: Kind, reason: str, position: int, lane: int, *names: str) -> bool:
         """Note a failure; True where enough different videos have failed alike. ``names`` are cut out of reasons."""
         if self._has_success or kind.name in ("bad_input", "timeout", "host_memory", "disk_full"):
             return False
-        videos = self._videos.setdefault(f"{kind.name}: {signature(reason, *names)}", set())
+        videos, lanes = self._seen.setdefault(f"{kind.name}: {signature(reason, *names)}", (set(), set()))
         videos.add(position)
-        return len(videos) >= self._enough
+        lanes.add(lane)
+        return len(videos) >= self._videos_enough and len(lanes) >= self._lanes_enough

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import Any, Callable, Dict, List  # noqa: UP035 - Python 3.8
 
 _BETWEEN_REPORTS_S = 0.25
@@ -81,7 +82,7 @@ def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
         try:
             if worker is None:
                 worker = _set_up(request)
-            say({"type": "ready", "attempt": order["attempt"]})
+            say({"type": "ready", "attempt": order["attempt"], "there": _below(own_pid)})
             _call(worker, order, reporter(say))
             answer: Dict[str, Any] = {"type": "returned"}
         except BaseException as error:  # noqa: BLE001 - the process boundary
@@ -99,6 +100,16 @@ def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
             modules_told = True
         answer["peak_memory_bytes"] = after.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         say(answer)
+
+
+def _below(pid: int) -> List[int]:
+    """All processes below one, as Linux lists them: what was there before a call stays after it."""
+    found: List[int] = []
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for word in listing.read_text(encoding="ascii").split():
+                found += [int(word), *_below(int(word))]
+    return found
 
 
 def _set_up(request: Dict[str, Any]) -> Any:  # noqa: ANN401

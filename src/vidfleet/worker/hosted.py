@@ -41,6 +41,7 @@ class Hosted(Running):
         self._progress: list[tuple[str, float]] = []
         self._answer: dict[str, object] | None = None
         self._ready = False
+        self._there_before: set[int] = set()
         request = json.dumps({"target": call.target, "arguments": call.arguments, "folder": call.folder})
         argv = (call.python, str(_HOST), str(orders), str(answers), request)
         try:
@@ -65,7 +66,6 @@ class Hosted(Running):
         if not self._ready and start.timeout_s is not None:  # loading the models is not the video's time
             self._patience = Patience(max(start.timeout_s, _SETUP_LIMIT_S), start.stall_s)
         self._answer = None
-        self._there_before = descendants(self._process.pid)
         order = json.dumps({"attempt": start.attempt, "video": call.video, "out": call.out}) + "\n"
         with contextlib.suppress(BrokenPipeError):  # its death is seen a moment later
             os.write(self._orders, order.encode("ascii"))
@@ -95,8 +95,7 @@ class Hosted(Running):
         if attempt != self.attempt:
             return  # of an earlier video
         if kind == "ready":
-            if not self._ready:
-                self._there_before = descendants(self._process.pid)  # what setup has started stays
+            self._there_before = _pids(said.get("there"))
             self._ready = True
             if self._kill_at is None:
                 self._patience = Patience(*self._limits)
@@ -149,3 +148,7 @@ class Hosted(Running):
         super().close()
         os.close(self._orders)
         os.close(self._answers)
+
+
+def _pids(told: object) -> set[int]:
+    return {pid for pid in told if isinstance(pid, int)} if isinstance(told, list) else set()
