@@ -163,6 +163,7 @@ class ResumeSettings:
         "block", "two videos with one stem: leave both alone, or call their folders <stem>_mp4 and <stem>_mkv"
     )
     resume_stage: bool = option(False, "keep what a failed or killed attempt left, and let the next one continue in it")
+    check_disk: bool = option(True, "begin only where the outputs will take less than half of what is free")
     durable: bool = option(False, "write each output to the disk itself before it becomes visible")
 
 

@@ -197,6 +197,35 @@ def test_a_full_disk_ends_the_run_in_order_and_it_goes_on_when_there_is_room(fle
     assert {event["video"] for event in fleet.events("attempt_started")} == set(states) - set(done)
 
 
+_WRITES_MUCH = """
+import os
+
+class Much:
+    @classmethod
+    def describe(cls, arguments):
+        return {"fingerprint": {}, "disk": {"bytes_a_pixel_second": 2.0e5, "files_a_second": 10, "less": "Use --less."}}
+
+    def process(self, video, out):
+        with open(os.path.join(out, "x"), "w") as file:
+            file.write("1")
+"""
+
+
+def test_a_run_that_would_fill_the_disk_is_refused_before_the_first_video(
+    fleet: Fleet, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 3, with the options that need less; nothing is written."""
+    fleet.videos(4)
+    (fleet.scripts / "much.py").write_text(_WRITES_MUCH)
+    monkeypatch.chdir(fleet.scripts)
+    refused = fleet.run("--worker", "much:Much")
+    assert refused.returncode == 3, refused.stdout
+    assert "Use --less." in refused.stdout
+    assert not (small_disk / ".vidfleet").exists()
+    assert "the outputs will take about" in fleet.run("--worker", "much:Much", "--dry-run").stdout
+    assert fleet.run("--worker", "much:Much", "--no-check-disk").returncode == 0
+
+
 _CGROUPS = Path("/sys/fs/cgroup/memory")
 
 

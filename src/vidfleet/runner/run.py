@@ -19,6 +19,7 @@ from vidfleet.options import checked
 from vidfleet.runner.adopt import adopt
 from vidfleet.runner.claims import Claims
 from vidfleet.runner.discover import discover
+from vidfleet.runner.disk import check_room
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution, Stop
 from vidfleet.runner.finish import remember_unreadable
@@ -103,6 +104,8 @@ def execute(
     notices = prepared.notices + _end_leftovers(prepared)
     if not plan.tasks and not plan.adopted and all(outcome.state == "up_to_date" for outcome in plan.settled):
         return Summary(plan.settled, None, started_at, time.time(), notices=notices)
+    if prepared.settings.check_disk:
+        check_room(plan.tasks, prepared.description, _existing(prepared.settings.output or prepared.root))
     folder = _make_folder(prepared)
     write_plan(prepared, folder.path)
     claims, made_by = Claims(), _made_by(folder)
@@ -137,6 +140,12 @@ def execute(
     except OSError as error:  # a full disk: what was done is done, and told on the screen
         return replace(summary, notices=(*summary.notices, f"the report cannot be written: {error}"))
     return summary
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def _make_folder(prepared: Prepared) -> RunFolder:

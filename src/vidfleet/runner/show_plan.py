@@ -7,6 +7,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any, TextIO
 
+from vidfleet.runner.disk import estimate
 from vidfleet.runner.lines import lane_to_plain
 from vidfleet.runner.page import Page, write_blocked, write_failures
 from vidfleet.runner.plan import cost_by_lane
@@ -49,6 +50,7 @@ def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
             }
             for task in plan.tasks
         ],
+        "disk": dataclasses.asdict(need) if (need := estimate(plan.tasks, prepared.description)) else None,
         "adopted": [task.video.relative for task in plan.adopted],
         "up_to_date": sum(outcome.state == "up_to_date" for outcome in plan.settled),
         "settled": [
@@ -71,6 +73,8 @@ def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
         f"{done} up to date, on {plural(len(prepared.lanes), 'lane')}",
         "bold",
     )
+    if need := estimate(plan.tasks, prepared.description):
+        page.line(f"the outputs will take {need}")
     if plan.adopted:
         page.line(f"{plural(len(plan.adopted), 'output')} that others made would be taken as done (--existing adopt)")
     _write_tasks(prepared, page)

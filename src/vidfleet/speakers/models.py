@@ -16,6 +16,8 @@ from vidfleet.speakers.settings import ModelSettings, OldSettings, SpeakersSetti
 from vidfleet.speakers.weights import WEIGHTS, Models, choose_models
 
 PACKAGES = ("av", "cv2", "faster_whisper", "numpy", "onnx", "onnxruntime", "scenedetect", "scipy")
+_GRID_RATE = 25
+"""As in ``data``, which brings numpy with it."""
 YUNET_NAME = "YuNet"
 HAAR_NAME = "heuristic: OpenCV haarcascade_frontalface_alt2"
 SILERO_NAME = "Silero VAD v6"
@@ -93,6 +95,21 @@ def notices(settings: SpeakersSettings, chosen: Models) -> list[str]:
     if idle:
         found.append(f"Without effect here: {', '.join(idle)}.")
     return found
+
+
+def disk_use(settings: SpeakersSettings) -> dict[str, Any]:
+    """Say what the outputs take.
+
+    Measured on 23 clips of 57,600 to 2 million pixels: the JPEGs 0.02 to 0.27 bytes a pixel and frame, mostly
+    0.2; the rest 0.01 to 0.16, most of it the two annotated films.
+    """
+    frames = _GRID_RATE if settings.frames == "all" else 0
+    bytes_a_pixel_frame = 0.01 + 0.2 * bool(frames) + 0.08 * settings.annotated + 0.02 * settings.crops
+    return {
+        "bytes_a_pixel_second": bytes_a_pixel_frame * _GRID_RATE,
+        "files_a_second": frames,
+        "less": "Less is written with --frames shot, --frames none, --no-annotated or --no-crops.",
+    }
 
 
 def asd_weights(settings: SpeakersSettings) -> str:

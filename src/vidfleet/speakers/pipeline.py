@@ -54,6 +54,7 @@ class Speakers:
             "counted": list(COUNTED),
             "method": models.methods(settings, chosen),
             "fallback": models.fallback(settings, chosen),
+            "disk": models.disk_use(settings),
             "notices": models.notices(settings, chosen),
             "resumable": False,
             "carry": [],

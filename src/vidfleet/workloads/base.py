@@ -79,6 +79,17 @@ class Traits:
     """Endings of files beside the video that are part of its identity: ``.srt``."""
 
 
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """What a workload writes, roughly, so that a run can be refused before its first video."""
+
+    bytes_a_pixel_second: float
+    """Bytes for each pixel of the picture and second of film."""
+    files_a_second: float
+    less: str
+    """A sentence that names the options which need less."""
+
+
 @dataclass(frozen=True)
 class Description:
     """All that the runner wants to know of a workload, before the first video."""
@@ -107,6 +118,8 @@ class Description:
     were made with all of it are never replaced by such."""
     method: Mapping[str, Any] = field(default_factory=dict)
     """For the record: per stage the model's name and SHA-256."""
+    disk: DiskUse | None = None
+    """What it will write; nothing where it does not tell."""
     notices: tuple[str, ...] = ()
     """Sentences for the user."""
 

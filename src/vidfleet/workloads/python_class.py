@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import SetupError, UsageError
-from vidfleet.workloads.base import Call, Description, Promise, Traits, hash_arguments, hash_file
+from vidfleet.workloads.base import Call, Description, DiskUse, Promise, Traits, hash_arguments, hash_file
 from vidfleet.workloads.script import interpreter
 
 if TYPE_CHECKING:
@@ -38,6 +38,13 @@ class PythonClass:
         if not all(self.target.partition(":")):
             raise UsageError(f"{self.target!r} is no class: write module:Class")
         said = self._ask()
+        try:
+            return self._read(said, root)
+        except (TypeError, ValueError, AttributeError, OSError) as error:
+            raise SetupError(f"{self.target} says things of itself that cannot be understood: {error}") from error
+
+    def _read(self, said: dict[str, Any], root: Path) -> Description:
+        """What the class has said, as a description."""
         arguments = tuple(str(word) for word in said.get("arguments", self.arguments))
         parts: dict[str, Any] = {"class": self.target, **said.get("fingerprint", {})}
         files: tuple[Path, ...] = ()
@@ -62,6 +69,7 @@ class PythonClass:
             makes_output_folder=False,
             fallback=str(said.get("fallback", "")),
             method=said.get("method", {}),
+            disk=DiskUse(**said["disk"]) if said.get("disk") else None,
             notices=tuple(said.get("notices", ())),
         )
 
