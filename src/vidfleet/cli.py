@@ -211,9 +211,9 @@ def _speakers_from(options: argparse.Namespace) -> Workload:
 
 def _run(options: argparse.Namespace, workload: Workload, used: Sequence[Setting]) -> int:
     from vidfleet.runner.execute import Stop
-    from vidfleet.runner.report import print_summary, report_to_plain
     from vidfleet.runner.run import execute, prepare
-    from vidfleet.runner.story import Story
+    from vidfleet.runner.show.report import print_summary, report_to_plain
+    from vidfleet.runner.show.story import Story
 
     stop = Stop()
     _heed_signals(stop)
@@ -234,7 +234,7 @@ def _run(options: argparse.Namespace, workload: Workload, used: Sequence[Setting
 
 
 def _show_plan(prepared: Prepared, *, as_json: bool) -> int:
-    from vidfleet.runner.show_plan import plan_to_plain, print_plan
+    from vidfleet.runner.show.show_plan import plan_to_plain, print_plan
 
     if as_json:
         print_json(plan_to_plain(prepared))

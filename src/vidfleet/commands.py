@@ -50,7 +50,7 @@ def _add_json(parser: Parser) -> None:
 
 def show_status(options: argparse.Namespace) -> int:
     """``vidfleet status``."""
-    from vidfleet.runner.status import print_status, status_to_plain
+    from vidfleet.runner.show.status import print_status, status_to_plain
 
     if options.json:
         plain = status_to_plain(options.root)
@@ -62,10 +62,10 @@ def show_status(options: argparse.Namespace) -> int:
 def show_report(options: argparse.Namespace) -> int:
     """``vidfleet report``: also of a run whose runner was killed, or is at work."""
     from vidfleet.errors import UsageError
-    from vidfleet.runner.logs import find_run
-    from vidfleet.runner.report import print_summary, report_to_plain, write_story
-    from vidfleet.runner.report_page import write_page
-    from vidfleet.runner.story import read_story, with_now
+    from vidfleet.runner.care.logs import find_run
+    from vidfleet.runner.show.report import print_summary, report_to_plain, write_story
+    from vidfleet.runner.show.report_page import write_page
+    from vidfleet.runner.show.story import read_story, with_now
 
     run = find_run(options.root, options.run)
     try:
@@ -86,7 +86,7 @@ def show_report(options: argparse.Namespace) -> int:
 def show_log(options: argparse.Namespace) -> int:
     """``vidfleet logs``."""
     from vidfleet.errors import UsageError
-    from vidfleet.runner.logs import find_log, print_log
+    from vidfleet.runner.care.logs import find_log, print_log
     from vidfleet.runner.text import HarmlessStream, printable
 
     found = find_log(options.root, options.video, run=options.run)
@@ -102,8 +102,8 @@ def show_log(options: argparse.Namespace) -> int:
 def clean_up(options: argparse.Namespace) -> int:
     """``vidfleet clean``."""
     from vidfleet.errors import UsageError
-    from vidfleet.runner.clean import clean
-    from vidfleet.runner.page import Page
+    from vidfleet.runner.care.clean import clean
+    from vidfleet.runner.show.page import Page
     from vidfleet.runner.text import plural, printable, size
 
     if not options.root.is_dir():
@@ -121,8 +121,8 @@ def clean_up(options: argparse.Namespace) -> int:
 
 def stop_run(options: argparse.Namespace) -> int:
     """``vidfleet stop``: 1 where nobody could be asked."""
-    from vidfleet.runner.page import Page
-    from vidfleet.runner.stop import stop_runs
+    from vidfleet.runner.care.stop import stop_runs
+    from vidfleet.runner.show.page import Page
     from vidfleet.runner.text import printable
 
     page, asked = Page(sys.stdout), stop_runs(options.root, drain=options.drain)
@@ -136,7 +136,7 @@ def stop_run(options: argparse.Namespace) -> int:
 
 def examine(options: argparse.Namespace) -> int:
     """``vidfleet doctor``: 1 where something that runs need is missing."""
-    from vidfleet.runner.doctor import examine_machine, print_findings, to_plain
+    from vidfleet.runner.care.doctor import examine_machine, print_findings, to_plain
 
     findings = examine_machine(options.root)
     if options.json:

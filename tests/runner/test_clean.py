@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vidfleet.runner import clean as cleaning
+from vidfleet.runner.care import clean as cleaning
+from vidfleet.runner.care.clean import clean
 from vidfleet.runner.claims import Claims
-from vidfleet.runner.clean import clean
 from vidfleet.runner.events import RunEnded
 from vidfleet.runner.ledger import Ledger, RunFolder, all_runs
 from vidfleet.runner.owner import Owner

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Device
-from vidfleet.runner.doctor import examine_machine, print_findings, to_plain
-from vidfleet.runner.doctor_machine import Finding, examine_disk, examine_gpus, examine_system
-from vidfleet.runner.doctor_packages import examine_packages, examine_weights, installed_version
+from vidfleet.runner.care.doctor import examine_machine, print_findings, to_plain
+from vidfleet.runner.care.doctor_machine import Finding, examine_disk, examine_gpus, examine_system
+from vidfleet.runner.care.doctor_packages import examine_packages, examine_weights, installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

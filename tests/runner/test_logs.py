@@ -9,9 +9,9 @@ import pytest
 
 from vidfleet.data import Outcome, Summary
 from vidfleet.errors import UsageError
+from vidfleet.runner.care.logs import find_log, find_run, print_log
 from vidfleet.runner.ledger import RunFolder
-from vidfleet.runner.logs import find_log, find_run, print_log
-from vidfleet.runner.report import write_report
+from vidfleet.runner.show.report import write_report
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TextIO
 import pytest
 from rich.cells import cell_len
 
-from vidfleet.runner.board import Board
 from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
@@ -23,8 +22,9 @@ from vidfleet.runner.events import (
     RunStarted,
     VideoEnded,
 )
-from vidfleet.runner.lanes_view import LanesView, Screen
-from vidfleet.runner.progress import LiveDisplay, PlainDisplay, choose_display
+from vidfleet.runner.show.board import Board
+from vidfleet.runner.show.lanes_view import LanesView, Screen
+from vidfleet.runner.show.progress import LiveDisplay, PlainDisplay, choose_display
 from vidfleet.runner.text import about, clock, fit_end, fit_start, length, one_line, printable, signature
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def test_a_broken_pipe_is_harmless_and_silences(
 def test_a_reader_that_goes_away_does_not_change_the_exit_status() -> None:
     program = (
         "import sys; from vidfleet.runner.events import Notice; "
-        "from vidfleet.runner.progress import choose_display; "
+        "from vidfleet.runner.show.progress import choose_display; "
         "display = choose_display(sys.stdout); sys.stdin.read(); "
         "display.show(Notice('x')); display.close(); print('y'); sys.exit(7)"
     )
@@ -411,7 +411,7 @@ def test_a_stream_that_cannot_say_a_name_gets_it_escaped(made_up: MadeUp) -> Non
 
 def test_plain_lines_do_not_load_rich() -> None:
     program = (
-        "import io, sys; from vidfleet.runner.progress import choose_display; "
+        "import io, sys; from vidfleet.runner.show.progress import choose_display; "
         "from vidfleet.runner.events import Notice; "
         "choose_display(io.StringIO()).show(Notice('x')); print('rich' in sys.modules)"
     )

@@ -14,7 +14,7 @@ from vidfleet.data import Evidence, Outcome, Summary
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, RunEnded, RunStarted, VideoEnded
 from vidfleet.runner.ledger import Ledger, RunFolder
 from vidfleet.runner.owner import Owner
-from vidfleet.runner.report import print_status, print_summary, write_report
+from vidfleet.runner.show.report import print_status, print_summary, write_report
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vidfleet.data import Attempt, Evidence, Outcome, Summary
-from vidfleet.runner.report_page import write_page
-from vidfleet.runner.story import Story
+from vidfleet.runner.show.report_page import write_page
+from vidfleet.runner.show.story import Story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vidfleet.data import Attempt, Evidence, Outcome, Summary
-from vidfleet.runner import report_page
-from vidfleet.runner.report_page import make_page, write_page
-from vidfleet.runner.story import Story
+from vidfleet.runner.show import report_page
+from vidfleet.runner.show.report_page import make_page, write_page
+from vidfleet.runner.show.story import Story
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vidfleet.runner.care.stop import stop_runs
 from vidfleet.runner.ledger import RunFolder
 from vidfleet.runner.owner import Owner
-from vidfleet.runner.stop import stop_runs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from vidfleet.data import Evidence, Summary
 from vidfleet.runner.events import AttemptEnded, AttemptStarted, LaneLost, Notice, RunEnded, RunStarted, VideoEnded
 from vidfleet.runner.ledger import Ledger, RunFolder
 from vidfleet.runner.owner import Owner
-from vidfleet.runner.report import write_report, write_story
-from vidfleet.runner.story import read_story, with_now
+from vidfleet.runner.show.report import write_report, write_story
+from vidfleet.runner.show.story import read_story, with_now
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -96,9 +96,10 @@ class Fleet:
         return {v["video"]: (v["state"], v.get("kind", "")) for v in self.report()["videos"]}
 
     def events(self, kind: str) -> list[dict[str, Any]]:
-        """The last run's ledger lines of one type."""
-        last = sorted((self.root / ".vidfleet" / "runs").iterdir())[-1]
-        lines = [json.loads(line) for line in (last / "events.jsonl").read_text().splitlines()]
+        """The last run's ledger lines of one type; none while there is no ledger."""
+        ledger = max((self.root / ".vidfleet" / "runs").iterdir()) / "events.jsonl"
+        whole = ledger.read_text().rpartition("\n")[0] if ledger.exists() else ""
+        lines = [json.loads(line) for line in whole.splitlines()]
         return [line for line in lines if line["type"] == kind]
 
     def whole(self, video: Path) -> bool:

@@ -26,10 +26,10 @@ from vidfleet.runner.finish import remember_unreadable
 from vidfleet.runner.ledger import Ledger, RunFolder
 from vidfleet.runner.places import stage_of
 from vidfleet.runner.plan import Plan, judge, make_plan
-from vidfleet.runner.progress import choose_display
 from vidfleet.runner.provenance import MadeBy
-from vidfleet.runner.report import write_report
-from vidfleet.runner.show_plan import write_plan
+from vidfleet.runner.show.progress import choose_display
+from vidfleet.runner.show.report import write_report
+from vidfleet.runner.show.show_plan import write_plan
 from vidfleet.runner.sweep import end_leftovers
 from vidfleet.settings import RunSettings
 from vidfleet.worker.gpus import make_lanes
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
-    from vidfleet.runner.progress import Display
+    from vidfleet.runner.show.progress import Display
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def execute(
         )
         ended_at = time.time()
         tell(RunEnded(ended_at - started_at, execution.stopped_by))
-    outcomes = (*settled, *_look_again(execution.outcomes, prepared))
+    outcomes = tuple(sorted((*settled, *_look_again(execution.outcomes, prepared)), key=lambda o: o.video.position))
     trouble = (f"the ledger is not whole: {ledger.trouble}",) if ledger.trouble else ()
     summary = Summary(
         outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from vidfleet.runner.board import Board
 from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
@@ -15,6 +14,7 @@ from vidfleet.runner.events import (
     RunStarted,
     VideoEnded,
 )
+from vidfleet.runner.show.board import Board
 from vidfleet.runner.text import HarmlessStream, about, clock, one_line, plural, printable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from vidfleet.data import Outcome
     from vidfleet.runner.events import Event
-    from vidfleet.runner.lanes_view import LanesView
+    from vidfleet.runner.show.lanes_view import LanesView
 
 _SHORTEST_TICK_S = 0.5
 _BETWEEN_TOTALS_S = 30.0
@@ -115,7 +115,7 @@ class LiveDisplay:
         from rich.console import Console
         from rich.live import Live
 
-        from vidfleet.runner.lanes_view import LanesView
+        from vidfleet.runner.show.lanes_view import LanesView
 
         self._run_folder, self._clock = run_folder, clock
         self._board = Board()
@@ -163,7 +163,7 @@ class LiveDisplay:
             self._live.stop()
 
     def _paint(self, now: float) -> None:
-        from vidfleet.runner.lanes_view import Screen
+        from vidfleet.runner.show.lanes_view import Screen
 
         self._shown_at = now
         screen = Screen(*self._console.size, self._console.options.ascii_only)

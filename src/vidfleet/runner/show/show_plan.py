@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from vidfleet.runner.disk import estimate
 from vidfleet.runner.lines import lane_to_plain
-from vidfleet.runner.page import Page, write_blocked, write_failures
 from vidfleet.runner.plan import cost_by_lane
+from vidfleet.runner.show.page import Page, write_blocked, write_failures
 from vidfleet.runner.text import length, one_line, plural, printable
 
 if TYPE_CHECKING:

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import vidfleet
-from vidfleet.runner.page import by_sort
+from vidfleet.runner.show.page import by_sort
+from vidfleet.runner.show.timeline import KNOWN_KINDS, draw_lanes, kind_class
 from vidfleet.runner.text import fit_end, length, one_line, plural, printable
-from vidfleet.runner.timeline import KNOWN_KINDS, draw_lanes, kind_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vidfleet.data import Attempt, Outcome, State
-    from vidfleet.runner.story import Story
+    from vidfleet.runner.show.story import Story
 
 PAGE_NAME = "report.html"
 MOST_ROWS = 50_000

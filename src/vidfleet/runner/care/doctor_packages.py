@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from vidfleet.runner.doctor_machine import Finding
+from vidfleet.runner.care.doctor_machine import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

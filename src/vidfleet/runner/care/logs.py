@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from vidfleet.errors import UsageError
 from vidfleet.runner.ledger import RunFolder, all_runs
-from vidfleet.runner.story import read_story
+from vidfleet.runner.show.story import read_story
 from vidfleet.runner.text import HarmlessStream, one_line, printable
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vidfleet.runner.lines import attempt_to_plain, lane_to_plain
-from vidfleet.runner.page import Page, write_blocked, write_failures
-from vidfleet.runner.report_page import PAGE_NAME, write_page
-from vidfleet.runner.status import print_status
-from vidfleet.runner.story import REPORT_NAME, Story
+from vidfleet.runner.show.page import Page, write_blocked, write_failures
+from vidfleet.runner.show.report_page import PAGE_NAME, write_page
+from vidfleet.runner.show.status import print_status
+from vidfleet.runner.show.story import REPORT_NAME, Story
 from vidfleet.runner.text import length, one_line, plural, printable
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
 def print_summary(summary: Summary, stream: TextIO | None, *, standing: str = "ended", unnamed: int = 0) -> None:
     """Write the end of a run for people: how many of what, how fast, what failed and where to look.
 
-    ``standing`` and ``unnamed`` are those of a :class:`~vidfleet.runner.story.Story`.
+    ``standing`` and ``unnamed`` are those of a :class:`~vidfleet.runner.show.story.Story`.
     """
     page = Page(stream)
     if standing in _STANDING:

@@ -13,7 +13,7 @@ from vidfleet.runner.text import about, clock, fit_end, fit_start, one_line, pad
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from vidfleet.runner.board import Board, Running
+    from vidfleet.runner.show.board import Board, Running
 
 Span = tuple[str, str]
 """A piece of a line, and its style."""

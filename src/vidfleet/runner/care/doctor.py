@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
-from vidfleet.runner.doctor_machine import Finding, examine_disk, examine_gpus, examine_system
-from vidfleet.runner.doctor_packages import examine_packages, examine_weights
-from vidfleet.runner.page import Page
+from vidfleet.runner.care.doctor_machine import Finding, examine_disk, examine_gpus, examine_system
+from vidfleet.runner.care.doctor_packages import examine_packages, examine_weights
+from vidfleet.runner.show.page import Page
 from vidfleet.runner.text import printable
 
 if TYPE_CHECKING:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from vidfleet.runner.board import Board
 from vidfleet.runner.ledger import RunFolder, all_runs, read_ledger
 from vidfleet.runner.lines import to_events
-from vidfleet.runner.page import Page, write_blocked, write_failures
-from vidfleet.runner.report_page import PAGE_NAME
+from vidfleet.runner.show.board import Board
+from vidfleet.runner.show.page import Page, write_blocked, write_failures
+from vidfleet.runner.show.report_page import PAGE_NAME
 from vidfleet.runner.text import about, clock, length, one_line, plural, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vidfleet.data import Lane
-    from vidfleet.runner.board import Running
+    from vidfleet.runner.show.board import Running
 
 _MOST_LANES = 64
 SCHEMA = 1

@@ -1,0 +1,1 @@
+"""Looking at runs and tidying up behind them: logs, clean, stop, doctor."""
