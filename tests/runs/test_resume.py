@@ -31,11 +31,19 @@ def script(fleet: Fleet) -> Path:
     return fleet.script(_BODY)
 
 
+@pytest.fixture(autouse=True, params=["script", "template", "class"])
+def contract(request: pytest.FixtureRequest, fleet: Fleet) -> None:
+    """Each row of the table holds for all three contracts."""
+    (fleet.scripts / "contract").write_text(request.param)
+
+
 def _run(fleet: Fleet, script: Path, *more: str) -> tuple[int, list[str]]:
     """Exit status, and the videos that ran."""
     ran = fleet.scripts / "ran"
     ran.unlink(missing_ok=True)
-    result = fleet.run("--script", script, "--expect", "result.txt", "--devices", "cpu:2", *more)
+    ours, theirs = (more[: more.index("--")], more[more.index("--") + 1 :]) if "--" in more else (more, ())
+    way = fleet.way((fleet.scripts / "contract").read_text(), script, *theirs)
+    result = fleet.run("--expect", "result.txt", "--devices", "cpu:2", *ours, *way)
     return result.returncode, sorted(ran.read_text().split()) if ran.exists() else []
 
 

@@ -23,13 +23,13 @@ _SLOW_WITH_CHILDREN = """
 """
 
 
-def _begin(fleet: Fleet, *more: str) -> tuple[int, set[str]]:
+def _begin(fleet: Fleet, contract: str = "script") -> tuple[int, set[str]]:
     """Two videos finish, two hang with children of their own; returns the runner's pid and who is done."""
     fleet.videos(6)
     for name in ("v02", "v03"):
         (fleet.scripts / f"slow-{name}").touch()
     script = fleet.script(_SLOW_WITH_CHILDREN)
-    runner = fleet.start("--script", script, "--devices", "cpu:2", "--schedule", "name", *more)
+    runner = fleet.start("--devices", "cpu:2", "--schedule", "name", *fleet.way(contract, script))
     fleet.wait_for(lambda: all((fleet.scripts / f"started-v0{i}").exists() for i in (2, 3)))
     fleet.wait_for(lambda: len(fleet.processes()) >= 9)
     done = {video.stem for video in fleet.root.glob("*.mp4") if fleet.whole(video)}
@@ -37,10 +37,10 @@ def _begin(fleet: Fleet, *more: str) -> tuple[int, set[str]]:
     return runner.pid, done
 
 
-def _rest_runs_only(fleet: Fleet, done: set[str]) -> None:
+def _rest_runs_only(fleet: Fleet, done: set[str], contract: str = "script") -> None:
     for path in fleet.scripts.glob("s*-*"):
         path.unlink()
-    again = fleet.run("--script", fleet.scripts / "infer.py", "--devices", "cpu:2")
+    again = fleet.run("--devices", "cpu:2", *fleet.way(contract, fleet.scripts / "infer.py"))
     assert again.returncode == 0, again.stdout
     ran = {path.name.removeprefix("started-") for path in fleet.scripts.glob("started-*")}
     assert ran == {f"v0{i}" for i in range(6)} - done
@@ -48,13 +48,14 @@ def _rest_runs_only(fleet: Fleet, done: set[str]) -> None:
     assert not fleet.processes()
 
 
-def test_a_killed_runner_leaves_no_process_and_no_torn_folder(fleet: Fleet) -> None:
+@pytest.mark.parametrize("contract", ["script", "template", "class"])
+def test_a_killed_runner_leaves_no_process_and_no_torn_folder(fleet: Fleet, contract: str) -> None:
     """SIGKILL to the runner: a script's child with a session of its own is gone within 5 s too."""
-    runner, done = _begin(fleet)
+    runner, done = _begin(fleet, contract)
     os.kill(runner, signal.SIGKILL)
     fleet.wait_for(lambda: not fleet.processes(), within_s=5)
     assert not fleet.torn()
-    _rest_runs_only(fleet, done)
+    _rest_runs_only(fleet, done, contract)
 
 
 def test_a_killed_worker_costs_no_other_video_anything(fleet: Fleet) -> None:
@@ -102,10 +103,11 @@ def test_runner_and_worker_killed_at_once(fleet: Fleet) -> None:
     _rest_runs_only(fleet, done)
 
 
+@pytest.mark.parametrize("contract", ["script", "class"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_run_in_order(fleet: Fleet, number: signal.Signals) -> None:
+def test_a_signal_ends_the_run_in_order(fleet: Fleet, number: signal.Signals, contract: str) -> None:
     """Running attempts get SIGTERM, the report is written, the status tells the signal."""
-    runner, done = _begin(fleet)
+    runner, done = _begin(fleet, contract)
     os.kill(runner, number)
     process = fleet._started[0]
     output, _ = process.communicate(timeout=20)
@@ -117,7 +119,7 @@ def test_a_signal_ends_the_run_in_order(fleet: Fleet, number: signal.Signals) ->
         "v00.mp4": "done", "v01.mp4": "done", "v02.mp4": "interrupted", "v03.mp4": "interrupted",
         "v04.mp4": "not_started", "v05.mp4": "not_started",
     }  # fmt: skip
-    _rest_runs_only(fleet, done)
+    _rest_runs_only(fleet, done, contract)
 
 
 def test_a_script_that_ignores_sigterm_is_killed_after_its_grace(fleet: Fleet) -> None:

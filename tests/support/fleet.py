@@ -32,6 +32,23 @@ def write_video(path: Path, *, frames: int = 5, size: int = 16) -> None:
         file.mux(stream.encode(None))
 
 
+_CALLS = """
+import os, runpy, sys
+
+class Calls:
+    @classmethod
+    def from_arguments(cls, arguments):
+        made = cls()
+        made.arguments = list(arguments)
+        return made
+
+    def process(self, video, out):
+        sys.argv = ["infer.py", "--videoFolder", os.path.dirname(video), *self.arguments]
+        runpy.run_path({script!r}, run_name="__main__")
+"""
+"""A class that does what a script does, in a process that stays."""
+
+
 @dataclass
 class Fleet:
     """A folder of videos, a folder of scripts, and runs over them."""
@@ -67,6 +84,17 @@ class Fleet:
         path.write_text(textwrap.dedent(head) + textwrap.dedent(body))
         return path
 
+    def way(self, contract: str, script: Path, *more: str) -> list[str]:
+        """The words that run ``script`` by one of the three contracts, with ``more`` behind it."""
+        if contract == "script":
+            return ["--script", str(script), *(["--", *more] if more else [])]
+        if contract == "template":
+            return ["--", sys.executable, str(script), "--videoFolder", "{stage}", *more]
+        module = self.scripts / f"calls_{script.stem}.py"
+        if not module.exists():
+            module.write_text(_CALLS.format(script=str(script)))
+        return ["--worker", f"{module.stem}:Calls", "--depends", str(script), *(["--", *more] if more else [])]
+
     def start(self, *arguments: object, command: str = "run") -> subprocess.Popen[str]:
         """Start ``vidfleet run ROOT ...`` as a process of its own."""
         no_gpu = {} if "VIDFLEET_SIMULATED_GPUS" in os.environ else {"CUDA_VISIBLE_DEVICES": ""}
@@ -74,7 +102,7 @@ class Fleet:
             [sys.executable, "-m", "vidfleet", command, str(self.root), *map(str, arguments)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="backslashreplace", env={**os.environ, "FLEET_TEST": self.mark, **no_gpu},
-            start_new_session=True,
+            start_new_session=True, cwd=self.scripts,
         )  # fmt: skip
         self._started.append(process)
         return process
