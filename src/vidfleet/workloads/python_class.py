@@ -64,7 +64,9 @@ class PythonClass:
             arguments=arguments,
             source=Path(said["lies_in"]) if said.get("lies_in") else None,
             python=interpreter(self.python),
-            promise=Promise((*said.get("expected", ()), *self.expect), tuple(said.get("counted", ("pyframes", "pycrop")))),
+            promise=Promise(
+                (*said.get("expected", ()), *self.expect), tuple(said.get("counted", ("pyframes", "pycrop")))
+            ),
             traits=Traits(said.get("resumable", False), tuple(said.get("carry", ())), tuple(said.get("inputs", ()))),
             makes_output_folder=False,
             fallback=str(said.get("fallback", "")),
