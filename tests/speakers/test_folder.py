@@ -38,6 +38,15 @@ def test_the_script_leaves_folders_of_others_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "v").iterdir()] == ["diary.txt"]
 
 
+def test_the_script_never_replaces_what_the_original_made(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", [scene(None, BLUE)] * 5)
+    (tmp_path / "v" / "pywork").mkdir(parents=True)
+    (tmp_path / "v" / "pywork" / "scores.pckl").write_text("work of weeks")
+    done = call_script(tmp_path, "--frames", "none")
+    assert done.returncode == 1
+    assert (tmp_path / "v" / "pywork" / "scores.pckl").read_text() == "work of weeks"
+
+
 def test_the_script_refuses_a_wrong_flag(tmp_path: Path) -> None:
     done = call_script(tmp_path, "--minTracks", "12")
     assert done.returncode == 2

@@ -83,7 +83,7 @@ def _succeeds(speakers: Speakers, video: Path) -> bool:
 def _publish(speakers: Speakers, video: Path) -> None:
     """Write beside, then rename: a folder that is there is whole."""
     target = video.with_suffix("")
-    if target.exists() and not (target / "pywork").is_dir():
+    if target.exists() and not (target / "pywork" / "tracks.csv").is_file():  # the original scripts write none
         raise OccupiedError(f"{target} is there already and is no output of this; move it away")
     growing = video.with_name(f".{video.stem}.growing")
     shutil.rmtree(growing, ignore_errors=True)
