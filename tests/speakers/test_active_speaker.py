@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from vidfleet.errors import WeightsError
 from vidfleet.speakers import active_speaker as module
 from vidfleet.speakers.active_speaker import LrAsd, MouthMotion
+from vidfleet.speakers.data import Span
 from vidfleet.speakers.nets.lr_asd import WINDOWS_S
 from vidfleet.speakers.nets.mfcc import mfcc as cepstra_of
 from vidfleet.speakers.pipeline import Speakers
-from vidfleet.speakers.speech import Span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

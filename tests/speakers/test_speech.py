@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from vidfleet.speakers import speech as module
+from vidfleet.speakers.data import Span
 from vidfleet.speakers.media import VideoSource, extract_sound
-from vidfleet.speakers.speech import Span, VoiceActivity, join_windows
+from vidfleet.speakers.speech import VoiceActivity, join_windows
 
 if TYPE_CHECKING:
     from pathlib import Path

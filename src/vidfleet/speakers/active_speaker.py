@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vidfleet.speakers.speech import SoundLike, Span
+    from vidfleet.speakers.data import Span
+    from vidfleet.speakers.speech import SoundLike
 
 SAMPLES_PER_FRAME = SAMPLE_RATE // GRID_RATE
 BLOCK_FRAMES = 60 * GRID_RATE

@@ -88,6 +88,136 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time [start_s, end_s) on the grid's clock."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One spoken word, whoever said it."""
+
+    text: str
+    """Without surrounding space, with its punctuation."""
+    start_s: float
+    end_s: float
+    score: float
+    """0..1: how sure the recogniser is; 1 where words come from a file that does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What a recogniser or a subtitle file gives as one piece; several persons may share it."""
+
+    text: str
+    start_s: float
+    end_s: float
+    words: tuple[Word, ...]
+    language: str = ""
+    """ISO 639-1, or nothing where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """All words of a film, in order of time."""
+
+    sentences: tuple[Sentence, ...]
+    source: str
+    """Where the words come from: ``faster-whisper small``, ``film.srt``, ``subtitle stream 3``; nothing: no words."""
+    times: str = "recognised"
+    """``recognised``: each word has its own times; ``spread``: a subtitle's time is shared out among its words."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceVector:
+    """What the face of one track looks like to an embedding network."""
+
+    track: int
+    """Index of the track, as in the pickles."""
+    vector: NDArray[np.float32]
+    """(D,) of length 1."""
+    views: int
+    """From how many pictures of the face it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person of a film: tracks whose faces are the same."""
+
+    name: str
+    """``Person_1`` speaks most; or the name that somebody gave in ``people.json``."""
+    tracks: tuple[int, ...]
+    """Indices of the tracks, ascending."""
+    spoken_s: float
+    """For how long its tracks are seen speaking."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaidWord:
+    """A word and who said it."""
+
+    word: Word
+    person: str | None
+    """A :class:`Person`'s name; None: nobody in the picture (off screen)."""
+    confidence: float
+    """0..1, calibrated: of the words with 0.8, four in five are right."""
+    overlapping: tuple[str, ...] = ()
+    """Others who are seen speaking during the word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one person says without another between: a sentence, or a part of it."""
+
+    person: str | None
+    """None: off screen."""
+    words: tuple[SaidWord, ...]
+    """At least one."""
+    language: str = ""
+
+    @property
+    def start_s(self) -> float:
+        """When its first word begins."""
+        return self.words[0].word.start_s
+
+    @property
+    def end_s(self) -> float:
+        """When its last word ends."""
+        return max(said.word.end_s for said in self.words)
+
+    @property
+    def text(self) -> str:
+        """Its words, a space between."""
+        return " ".join(said.word.text for said in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A stretch of time in which one person speaks; turns of several may overlap."""
+
+    person: str | None
+    """None: somebody off screen."""
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Who said what in a film: all that the result files tell."""
+
+    persons: tuple[Person, ...]
+    """In order of speaking time, longest first."""
+    lines: tuple[Line, ...]
+    """In order of time."""
+    turns: tuple[Turn, ...]
+    """In order of time."""
+    words_from: str = ""
+    """:attr:`Transcript.source`; nothing: no words were to be had."""
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """Which model did a stage's work."""
 

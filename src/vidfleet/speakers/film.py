@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from vidfleet.speakers.crops import CROP_SIDE, CropRules, TrackCrops, face_of
-from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE
+from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Span
 from vidfleet.speakers.layout import crop_name
 from vidfleet.speakers.media import AviWriter, Sound, write_jpeg
 from vidfleet.speakers.render import DrawnTrack
 from vidfleet.speakers.shots import ContentShots, shots_between
-from vidfleet.speakers.speech import Span
 from vidfleet.speakers.tables import PickledList, TrackTable, faces_item, track_item, write_shots
 from vidfleet.speakers.tracks import Tracker, TrackRules
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from vidfleet.errors import SetupError
-from vidfleet.speakers.data import SAMPLE_RATE, Method
+from vidfleet.speakers.data import SAMPLE_RATE, Method, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,14 +35,6 @@ GAP_WINDOWS = 0.15 * SAMPLE_RATE / WINDOW_SAMPLES
 """Shorter gaps, such as stops within a word, are closed."""
 SPAN_WINDOWS = 0.1 * SAMPLE_RATE / WINDOW_SAMPLES
 """Shorter spans, such as clicks, are dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of time [start_s, end_s) on the grid's clock."""
-
-    start_s: float
-    end_s: float
 
 
 class SoundLike(Protocol):
