@@ -123,6 +123,32 @@ def test_files_are_carried_over_from_the_folder_that_is_replaced(workshop: Works
     assert (workshop.root / "a/result.txt").read_text() == "second"
 
 
+def test_folders_are_carried_over_without_being_copied(workshop: Workshop) -> None:
+    """The pictures of a film cost a hard link each; one that the attempt replaces stays as it was in the old folder."""
+    workshop.description = replace(workshop.description, traits=Traits(carry=("frames/", "../frames/", "none/")))
+    task = workshop.add("a.mp4")
+
+    def first(stage: Stage) -> None:
+        leave_result(stage)
+        (stage.output / "frames/deep").mkdir(parents=True)
+        for name in ("1.jpg", "deep/2.jpg"):
+            (stage.output / "frames" / name).write_text(name)
+
+    workshop.make_done(task, first)
+    old = workshop.root / "a/frames/deep/2.jpg"
+
+    def second(stage: Stage) -> None:
+        assert (stage.output / "frames/deep/2.jpg").samefile(old)
+        (stage.output / "frames/1.jpg").unlink()
+        (stage.output / "frames/1.jpg").write_text("new")
+        assert (workshop.root / "a/frames/1.jpg").read_text() == "1.jpg"
+        leave_result(stage, "second")
+
+    workshop.make_done(task, second)
+    found = {name: (workshop.root / "a/frames" / name).read_text() for name in ("1.jpg", "deep/2.jpg")}
+    assert found == {"1.jpg": "new", "deep/2.jpg": "deep/2.jpg"}
+
+
 def _theirs(workshop: Workshop) -> None:
     (workshop.root / "a/deep").mkdir(parents=True)
     (workshop.root / "a/deep/theirs.txt").write_text("theirs")

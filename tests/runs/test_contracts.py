@@ -161,6 +161,23 @@ def test_a_class_is_loaded_once_in_a_lane(fleet: Fleet, monkeypatch: pytest.Monk
     assert fleet.events("attempt_progress")[0]["stage"] == "counting"
 
 
+def test_a_class_may_ask_where_it_really_is(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``original`` has the video's neighbours, ``published`` is where the folder will stand."""
+    fleet.video("a b.mp4")
+    (fleet.root / "a b.srt").write_text("words")
+    (fleet.scripts / "asking.py").write_text("""
+import pathlib
+class Asking:
+    def process(self, video, out, original, published):
+        words = pathlib.Path(original).with_suffix(".srt").read_text()
+        pathlib.Path(out, "x").write_text(words + "|" + published)
+""")
+    monkeypatch.chdir(fleet.scripts)
+    result = fleet.run("--worker", "asking:Asking", "--devices", "cpu:1")
+    assert result.returncode == 0, result.stdout
+    assert (fleet.root / "a b" / "x").read_text() == f"words|{fleet.root / 'a b'}"
+
+
 def test_the_same_from_python(fleet: Fleet) -> None:
     """``vidfleet.run`` gives a Summary; the command line is one call of it."""
     fleet.videos(3)

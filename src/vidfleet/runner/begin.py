@@ -34,6 +34,8 @@ def begin(task: Task, description: Description, settings: RunSettings) -> None:
         if settings.existing == "seed" and is_somebody_elses(stage, description):
             _copy_folder(stage.target, stage.output)
         carry_over(stage, description.traits.carry)
+        if not is_somebody_elses(stage, description):
+            _carry_folders(stage, description.traits.carry)
     if description.traits.resumable:
         _write_aside(begun_with(stage), _identity(task, description))
 
@@ -93,6 +95,25 @@ def carry_over(stage: Stage, names: tuple[str, ...]) -> None:
         if not new.exists() or new.stat().st_mtime_ns < old.stat().st_mtime_ns:
             new.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(old, new)
+
+
+def _carry_folders(stage: Stage, names: tuple[str, ...]) -> None:
+    """Take folders of the folder that will be replaced over into the new output, by hard links where that goes.
+
+    A film has more pictures than anybody wants to copy; who asks for it replaces files and never edits them.
+    """
+    for name in names:
+        old, new = stage.target / name, stage.output / name
+        inside = ".." not in new.parts and new.is_relative_to(stage.output)
+        if name.endswith("/") and inside and old.is_dir() and not old.is_symlink():
+            shutil.copytree(old, new, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _write_aside(path: Path, text: str) -> None:

@@ -119,10 +119,11 @@ def _set_up(request: Dict[str, Any]) -> Any:  # noqa: ANN401
     return worker
 
 
-def _call(worker: Any, order: Dict[str, str], report: Callable[..., None]) -> None:  # noqa: ANN401
+def _call(worker: Any, order: Dict[str, Any], report: Callable[..., None]) -> None:  # noqa: ANN401
     takes = inspect.signature(worker.process).parameters
-    more = {"report": report} if "report" in takes else {}
-    worker.process(order["video"], order["out"], **more)
+    can_tell = {"report": report, "original": order["original"], "published": order["published"]}
+    wanted = {name: value for name, value in can_tell.items() if name in takes}
+    worker.process(order["video"], order["out"], **wanted)
 
 
 def _flush() -> None:

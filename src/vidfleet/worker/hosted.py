@@ -66,7 +66,8 @@ class Hosted(Running):
         if not self._ready and start.timeout_s is not None:  # loading the models is not the video's time
             self._patience = Patience(max(start.timeout_s, _SETUP_LIMIT_S), start.stall_s)
         self._answer = None
-        order = json.dumps({"attempt": start.attempt, "video": call.video, "out": call.out}) + "\n"
+        places = {"video": call.video, "out": call.out, "original": call.original, "published": call.published}
+        order = json.dumps({"attempt": start.attempt, **places}) + "\n"
         with contextlib.suppress(BrokenPipeError):  # its death is seen a moment later
             os.write(self._orders, order.encode("ascii"))
 

@@ -44,6 +44,10 @@ class Call:
     """For the class's ``from_arguments``."""
     video: str
     out: str
+    original: str = ""
+    """The video itself, where ``video`` is a link to it in the stage: its neighbours are beside it."""
+    published: str = ""
+    """The folder that ``out`` becomes."""
     folder: str = ""
     """Put in front of ``sys.path``, so that a module beside the user is found."""
 
@@ -74,7 +78,7 @@ class Traits:
     resumable: bool = False
     """Its stage survives a failure, and the next attempt continues in it."""
     carry: tuple[str, ...] = ()
-    """Files taken over from the folder that a new output replaces."""
+    """Files taken over from the folder that a new output replaces; folders too, where the name ends in ``/``."""
     inputs: tuple[str, ...] = ()
     """Endings of files beside the video that are part of its identity: ``.srt``."""
 

@@ -83,6 +83,8 @@ class PythonClass:
             arguments=description.arguments,
             video=str(task.stage.entry),
             out=str(task.stage.seen_as / task.stage.entry_stem),
+            original=str(task.video.path),
+            published=str(task.stage.target),
             folder=str(Path.cwd()),
         )
 
