@@ -12,6 +12,7 @@ from vidfleet.worker.messages import (
     Cancel,
     Failed,
     Finished,
+    Heartbeat,
     LineBuffer,
     Message,
     Progress,
@@ -31,6 +32,7 @@ MESSAGES: list[Message] = [
     Cancel(0.0),
     Ready(1, "host"),
     Progress("0.1", "faces", 0.5),
+    Heartbeat(),
     Finished("0.1", Evidence(exit_status=0, cpu_s=1.25, peak_memory_bytes=1 << 40)),
     Failed("0.1", Evidence(signal=9, timed_out=True, message=_ODD, log_tail="a\nb", ended_leftovers=2)),
 ]

@@ -57,7 +57,7 @@ class Executor(Protocol):
         ...
 
     def wait(self, timeout_s: float | None) -> list[LaneEvent]:
-        """What happened; returns early, with nothing, after :meth:`wake`."""
+        """What happened; may return early, with nothing, and does so after :meth:`wake`."""
         ...
 
     def wake(self) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import time
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import LaneError
 from vidfleet.executors.base import LaneEvent, Lost
-from vidfleet.worker.messages import Cancel, Failed, Finished, Pause, Resume
+from vidfleet.worker.messages import Cancel, Failed, Finished, Heartbeat, Pause, Resume
+from vidfleet.worker.patience import Patience
 from vidfleet.worker.process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -19,15 +23,23 @@ if TYPE_CHECKING:
     from vidfleet.worker.messages import Start
 
 _MAX_DEATHS_IDLE = 3
+_BEATS_MISSED = 9
 
 
 class LocalExecutor:
-    """A selector over the workers' pipes; nothing is polled."""
+    """A selector over the workers' pipes; nothing is polled.
 
-    def __init__(self) -> None:
+    A worker that has an attempt and says nothing for ``silence_s`` hangs, and is ended. Time in which this process
+    itself stands still does not count.
+    """
+
+    def __init__(self, *, silence_s: float = 90.0) -> None:
+        self._silence_s = silence_s
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, WorkerProcess] = {}
         self._attempts: dict[int, str] = {}
+        self._patience: dict[int, Patience] = {}
+        self._heard: Counter[int] = Counter()
         self._idle_deaths = 0
         self._mark = ""
         self._woken, self._wake = os.pipe()
@@ -49,7 +61,8 @@ class LocalExecutor:
     def start(self, lane: Lane, start: Start) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
         self._attempts[lane.index] = start.attempt
-        self._workers[lane.index].send(start)
+        self._patience[lane.index] = Patience(None, self._silence_s)
+        self._workers[lane.index].send(replace(start, heartbeat_s=self._silence_s / _BEATS_MISSED))
 
     def cancel(self, lane: Lane, grace_s: float) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
@@ -66,11 +79,29 @@ class LocalExecutor:
     def wait(self, timeout_s: float | None) -> list[LaneEvent]:
         """See :class:`~vidfleet.executors.base.Executor`."""
         events = []
-        for key, _ in self._selector.select(timeout_s):
+        for key, _ in self._selector.select(self._until_look_s(timeout_s)):
             if key.data is None:
                 self._drain()
             else:
                 events += self._hear(key.data)
+        return events + self._end_silent()
+
+    def _until_look_s(self, timeout_s: float | None) -> float | None:
+        """How long to wait at most, so that a worker's silence is noticed in time."""
+        looks = [look for patience in self._patience.values() if (look := patience.next_tick()) is not None]
+        waits = [max(look - time.monotonic(), 0.0) for look in looks]
+        return min(waits if timeout_s is None else [*waits, timeout_s], default=None)
+
+    def _end_silent(self) -> list[LaneEvent]:
+        """Replace workers that hang; each that is alive was heard just before."""
+        events = []
+        for index, patience in list(self._patience.items()):
+            if time.monotonic() >= (patience.next_tick() or 0.0):
+                patience.tick(is_stopped=False, activity=self._heard[index])
+            if patience.has_stalled:
+                worker = self._workers[index]
+                worker.kill()
+                events.append(self._replace(worker, f"its worker said nothing for {self._silence_s:g} s"))
         return events
 
     def _drain(self) -> None:
@@ -82,17 +113,23 @@ class LocalExecutor:
         lane = worker.lane
         messages = worker.receive()
         if messages is None:
-            return [self._replace(worker)]
+            return [self._replace(worker, "its worker process was killed or crashed")]
         self._idle_deaths = 0
+        self._heard[lane.index] += 1
         if any(isinstance(message, Finished | Failed) for message in messages):
-            self._attempts.pop(lane.index, None)
-        return [LaneEvent(lane, message) for message in messages]  # type: ignore[arg-type]  # a worker says no more
+            self._forget_attempt(lane)
+        told = [message for message in messages if not isinstance(message, Heartbeat)]
+        return [LaneEvent(lane, message) for message in told]  # type: ignore[arg-type]  # a worker says no more
 
-    def _replace(self, worker: WorkerProcess) -> LaneEvent:
+    def _forget_attempt(self, lane: Lane) -> str:
+        self._patience.pop(lane.index, None)
+        return self._attempts.pop(lane.index, "")
+
+    def _replace(self, worker: WorkerProcess, reason: str) -> LaneEvent:
         """Bury a dead worker, with all that it ran, and start another."""
         self._selector.unregister(worker)
         worker.end()
-        attempt = self._attempts.pop(worker.lane.index, "")
+        attempt = self._forget_attempt(worker.lane)
         if not attempt:
             self._idle_deaths += 1
             if self._idle_deaths > _MAX_DEATHS_IDLE:
@@ -101,7 +138,7 @@ class LocalExecutor:
                     "what it says of it stands above"
                 )
         self._start_worker(worker.lane)
-        return LaneEvent(worker.lane, Lost(attempt, "its worker process was killed or crashed"))
+        return LaneEvent(worker.lane, Lost(attempt, reason))
 
     def wake(self) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""

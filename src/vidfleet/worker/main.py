@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import socket
@@ -27,6 +28,7 @@ from vidfleet.worker.messages import (
     Cancel,
     Failed,
     Finished,
+    Heartbeat,
     LineBuffer,
     Message,
     Pause,
@@ -70,6 +72,7 @@ class Worker:
         self._hosted: Hosted | None = None
         self._memory: MemoryWatch | None = None
         self._settling: _Settling | None = None
+        self._heartbeat_s = self._next_beat = 0.0
         self._open = True
 
     def serve(self) -> None:
@@ -87,6 +90,7 @@ class Worker:
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()
             self._look_after()
+            self._beat()
         end_descendants()
 
     def _leave(self, *_: object) -> None:
@@ -98,8 +102,19 @@ class Worker:
     def _patience_s(self) -> float | None:
         if self._settling:
             return _BETWEEN_LOOKS_S
-        deadline = self._running.next_deadline() if self._running else None
-        return None if deadline is None else min(max(deadline - time.monotonic(), 0.0), _LONGEST_WAIT_S)
+        if self._running is None:
+            return None
+        deadline = self._running.next_deadline()
+        next_one = self._next_beat if deadline is None else min(deadline, self._next_beat)
+        return min(max(next_one - time.monotonic(), 0.0), _LONGEST_WAIT_S)
+
+    def _beat(self) -> None:
+        """Let the runner know, while it waits for an attempt, that this process does not hang."""
+        now = time.monotonic()
+        if (self._running or self._settling) and now >= self._next_beat:
+            self._next_beat = now + self._heartbeat_s
+            if select.select((), (self._report_fd,), (), 0)[1]:  # a runner that stands still for hours fills the pipe
+                self._send(Heartbeat())
 
     def _read_control(self) -> None:
         data = os.read(self._control_fd, _CHUNK)
@@ -123,6 +138,7 @@ class Worker:
     def _start(self, start: Start) -> None:
         self._settling = None
         self._memory_back_s = start.memory_back_s
+        self._heartbeat_s, self._next_beat = start.heartbeat_s, time.monotonic() + start.heartbeat_s
         try:
             if isinstance(start.launch, Program):
                 self._memory = MemoryWatch(installed(), _visible()) if start.memory_back_s else None

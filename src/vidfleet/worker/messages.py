@@ -3,7 +3,7 @@
 ::
 
     runner → worker    start, cancel, pause, resume   (closing the pipe ends the worker and all that it started)
-    worker → runner    ready, progress, finished, failed
+    worker → runner    ready, progress, heartbeat, finished, failed
 
 Names that are not UTF-8 travel as escaped surrogates, which JSON keeps.
 """
@@ -33,6 +33,8 @@ class Start:
     """The attempt is ended after so long without output and processor time."""
     memory_back_s: float | None = None
     """The attempt has its GPU for itself: wait so long until its memory is free again afterwards."""
+    heartbeat_s: float = 10.0
+    """Say :class:`Heartbeat` so often until the attempt has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,11 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The worker itself is well, whatever its attempt does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The attempt exited with status 0 and nothing of it is left."""
 
@@ -85,7 +92,7 @@ class Failed:
     evidence: Evidence
 
 
-Message = Start | Cancel | Pause | Resume | Ready | Progress | Finished | Failed
+Message = Start | Cancel | Pause | Resume | Ready | Progress | Heartbeat | Finished | Failed
 
 _TYPES: dict[str, type[Message]] = {
     "start": Start,
@@ -94,6 +101,7 @@ _TYPES: dict[str, type[Message]] = {
     "resume": Resume,
     "ready": Ready,
     "progress": Progress,
+    "heartbeat": Heartbeat,
     "finished": Finished,
     "failed": Failed,
 }

@@ -25,17 +25,22 @@ class Patience:
 
     def next_tick(self) -> float | None:
         """When to call :meth:`tick` at the latest, by the monotonic clock; None where nothing is limited."""
-        waits = [_TICK_S]
+        if self._left_s is None and self._stall_s is None:
+            return None
+        return self._last + self._step_s()
+
+    def _step_s(self) -> float:
+        steps = [_TICK_S]
         if self._left_s is not None:
-            waits.append(self._left_s)
+            steps.append(max(self._left_s, 0.0))
         if self._stall_s is not None:
-            waits.append(max(self._stall_s - self._idle_s, self._stall_s / 8))
-        return None if len(waits) == 1 else self._last + min(waits)
+            steps.append(self._stall_s / 8)
+        return min(steps)
 
     def tick(self, *, is_stopped: bool, activity: float) -> None:
         """Count the time since the last call. ``activity`` is any number that changes while work is done."""
         now = time.monotonic()
-        elapsed_s = min(now - self._last, 2 * _TICK_S)
+        elapsed_s = min(now - self._last, 2 * self._step_s())
         self._last = now
         if is_stopped:
             return

@@ -84,8 +84,17 @@ class WorkerProcess:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
+    def kill(self) -> None:
+        """SIGKILL to the worker itself, which hangs; its guard ends what it leaves. :meth:`end` waits for that."""
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(self._process.pid).children():
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+
     def end(self) -> None:
-        """The same, and wait until it is so."""
+        """Tell it to end, and wait until nothing of it is left."""
         assert self._process.stdout is not None
         self.close_orders()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,0 +1,40 @@
+"""A worker that hangs costs its video one attempt, and the run nothing else."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import vidfleet
+from vidfleet.executors import base
+from vidfleet.executors.local import LocalExecutor
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.support.fleet import Fleet
+
+
+def test_what_a_hanging_worker_ran_is_tried_again_on_another_lane(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script stops its own worker, the first time; the lane gets a new one."""
+    impatient = SimpleNamespace(name="impatient", load=lambda: partial(LocalExecutor, silence_s=2.0))
+    monkeypatch.setattr(base, "entry_points", lambda group: [impatient])
+    fleet.videos(2)
+    script = fleet.script("""
+        seen = os.path.join(os.path.dirname(__file__), "tried-" + stem)
+        if stem == "v00" and not os.path.exists(seen):
+            open(seen, "w").close()
+            os.kill(os.getppid(), signal.SIGSTOP)
+            time.sleep(300)
+        leave()
+    """)
+    settings = vidfleet.RunSettings(devices="cpu:2")
+    summary = vidfleet.run(fleet.root, vidfleet.Script(script), settings=settings, executor="impatient")
+    assert [outcome.state for outcome in summary.outcomes] == ["done", "done"]
+    first, second = summary.outcomes[0].attempts
+    assert (first.kind, first.reason) == ("crash", "its worker said nothing for 2 s")
+    assert first.lane != second.lane
+    assert [event["reason"] for event in fleet.events("lane_lost")] == [first.reason]
