@@ -31,6 +31,8 @@ class Video:
     mtime_ns: int
     position: int
     """Its index among all discovered videos, by relative path; round-robin goes by it."""
+    no_file: str = ""
+    """A sentence where it is only called like a video and is no file that can be opened: a pipe, a broken link."""
 
     @property
     def stem(self) -> str:

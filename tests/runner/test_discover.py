@@ -31,7 +31,7 @@ def test_the_four_endings_are_found_in_any_letter_case_and_at_any_depth(workshop
 
 def test_positions_follow_the_relative_path(workshop: Workshop) -> None:
     _touch(workshop.root, "z.mp4", "a/z.mp4", "m.mp4")
-    videos = discover(workshop.root, RunSettings())
+    videos = discover(workshop.root, RunSettings()).videos
     assert [(v.relative, v.position) for v in videos] == [("a/z.mp4", 0), ("m.mp4", 1), ("z.mp4", 2)]
 
 
@@ -60,10 +60,12 @@ def test_hidden_files_and_folders_and_apple_doubles_are_skipped(workshop: Worksh
     assert workshop.found() == ["a.mp4"]
 
 
-def test_a_folder_called_like_a_video_is_entered_and_a_pipe_is_no_video(workshop: Workshop) -> None:
-    _touch(workshop.root, "x.mp4/inner.mp4")
-    os.mkfifo(workshop.root / "pipe.mp4")
-    assert workshop.found() == ["x.mp4/inner.mp4"]
+def test_a_folder_called_like_a_video_is_entered_and_one_without_any_is_named(workshop: Workshop) -> None:
+    _touch(workshop.root, "x.mp4/inner.mp4", "deep/y.mkv/z.txt", "a.b/c.mp4/d/e.mp4")
+    (workshop.root / "empty.mov").mkdir()
+    found = discover(workshop.root, RunSettings())
+    assert [video.relative for video in found.videos] == ["a.b/c.mp4/d/e.mp4", "x.mp4/inner.mp4"]
+    assert found.notices == ("called like videos, but folders without any video in them: deep/y.mkv, empty.mov",)
 
 
 def test_outputs_are_never_entered(workshop: Workshop) -> None:
@@ -95,17 +97,42 @@ def test_links_to_videos_elsewhere_are_followed_once_a_file(workshop: Workshop, 
     for name, there in links.items():
         (workshop.root / name).symlink_to(tmp_path / there)
     assert workshop.found() == ["a.mp4", "deep/own.mp4", "linked/two.mp4"]
-    video = discover(workshop.root, RunSettings())[0]
+    video = discover(workshop.root, RunSettings()).videos[0]
     assert video.path == workshop.root / "a.mp4"
     assert video.size_bytes == len("store/one.bin")
 
 
-def test_broken_links_and_loops_are_passed_over(workshop: Workshop) -> None:
+def test_what_is_no_file_is_found_with_the_reason_and_folders_that_loop_do_no_harm(workshop: Workshop) -> None:
+    """By a walk and by a list alike; of names without a video's ending nobody wants to know."""
     _touch(workshop.root, "a.mp4", "deep/b.mp4")
-    (workshop.root / "broken.mp4").symlink_to("nowhere.mp4")
-    (workshop.root / "self.mp4").symlink_to("self.mp4")
-    (workshop.root / "deep" / "up").symlink_to("..")
-    assert workshop.found() == ["a.mp4", "deep/b.mp4"]
+    links = {"broken.mp4": "nowhere.mp4", "self.mp4": "self.mp4", "deep/up": "..", "broken.txt": "nowhere"}
+    for name, there in links.items():
+        (workshop.root / name).symlink_to(there)
+    os.mkfifo(workshop.root / "pipe.mp4")
+    os.mkfifo(workshop.root / "pipe.txt")
+    whole = {video.relative: video.no_file for video in discover(workshop.root, RunSettings()).videos}
+    assert whole == {
+        "a.mp4": "",
+        "broken.mp4": "it is a link to nowhere.mp4, which is not there",
+        "deep/b.mp4": "",
+        "pipe.mp4": "it is a named pipe, not a file",
+        "self.mp4": "it is a link that leads back to itself",
+    }
+    (workshop.root / "list").write_text("\n".join(whole))
+    listed = discover(workshop.root, RunSettings(files_from=str(workshop.root / "list"))).videos
+    assert {video.relative: video.no_file for video in listed} == whole
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_folders_that_cannot_be_read_are_named(workshop: Workshop) -> None:
+    _touch(workshop.root, "a.mp4", "closed/b.mp4", "closed.mp4/c.mp4")
+    for name in ("closed", "closed.mp4"):
+        (workshop.root / name).chmod(0)
+    found = discover(workshop.root, RunSettings())
+    for name in ("closed", "closed.mp4"):
+        (workshop.root / name).chmod(0o700)
+    assert [(video.relative, bool(video.no_file)) for video in found.videos] == [("a.mp4", False), ("closed.mp4", True)]
+    assert found.notices == ("not looked into, as they cannot be read (Permission denied): closed",)
 
 
 def test_finding_nothing_names_the_endings_that_were_seen(workshop: Workshop) -> None:

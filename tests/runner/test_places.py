@@ -23,13 +23,13 @@ def suffixing(workshop: Workshop) -> Workshop:
 
 
 def _names(workshop: Workshop) -> dict[str, str]:
-    videos = discover(workshop.root, workshop.settings)
+    videos = discover(workshop.root, workshop.settings).videos
     stages = stages_of(videos, workshop.root, workshop.settings)
     return {video.relative: str(stages[video].target.relative_to(workshop.root)) for video in videos}
 
 
 def _make_done(workshop: Workshop) -> None:
-    videos = discover(workshop.root, workshop.settings)
+    videos = discover(workshop.root, workshop.settings).videos
     for video, stage in stages_of(videos, workshop.root, workshop.settings).items():
         workshop.make_done(Task(video, stage, workshop.task(video.relative).probe), leave_result)
 
@@ -64,7 +64,7 @@ def test_a_folder_stays_its_videos_when_another_of_its_stem_comes_and_goes(suffi
 def test_what_is_published_beside_carries_the_suffix_too(suffixing: Workshop) -> None:
     for name in ("a.mp4", "a.mkv"):
         suffixing.add(name)
-    videos = discover(suffixing.root, suffixing.settings)
+    videos = discover(suffixing.root, suffixing.settings).videos
     for video, stage in stages_of(videos, suffixing.root, suffixing.settings).items():
         task = Task(video, stage, suffixing.task(video.relative).probe)
         suffixing.prepare(task)

@@ -40,7 +40,7 @@ def _probe_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _plan(workshop: Workshop) -> Plan:
-    return make_plan(discover(workshop.root, workshop.settings), workshop.description, workshop.settings)
+    return make_plan(discover(workshop.root, workshop.settings).videos, workshop.description, workshop.settings)
 
 
 def _blocked(plan: Plan) -> dict[str, str]:

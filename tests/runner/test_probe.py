@@ -19,6 +19,8 @@ from vidfleet.worker.process import python_module
 if TYPE_CHECKING:
     from pathlib import Path
 
+_WHOLE = video_bytes(0.2)
+
 
 def test_length_frames_size_and_codec_come_from_the_header(tmp_path: Path) -> None:
     found = probe(make_video(tmp_path / "a.mp4", seconds=2.0))
@@ -45,7 +47,7 @@ def test_each_bad_file_says_what_is_wrong_and_harms_no_other(tmp_path: Path) -> 
     for name in ("empty", "text", "cut", "zeros", "gone"):
         assert isinstance(found[tmp_path / f"{name}.mp4"], BadInputError), name
     assert "empty" in str(found[tmp_path / "empty.mp4"])
-    assert "cannot be opened as a video" in str(found[tmp_path / "text.mp4"])
+    assert str(found[tmp_path / "text.mp4"]).startswith("it is a text, no video")
     assert "cannot be read" in str(found[gone])
 
 
@@ -106,3 +108,29 @@ def test_a_probe_that_dies_or_hangs_costs_its_own_file_only(tmp_path: Path, monk
 
 def test_nothing_to_probe_starts_nothing() -> None:
     assert probe_all([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<!DOCTYPE html><html><body>404</body></html>", "it is a web page, no video: a download that went wrong"),
+        (b'{"error": "quota exceeded"}', "it is a text, no video"),
+        (bytes(9999), "there is nothing but zeros in it"),
+        (b"#EXTM3U\nhttp://127.0.0.1:9/a.ts\n", "it is a list of other files, no video"),
+        (b"PK\x03\x04" + video_bytes(0.2), "it is a zip archive, no video"),
+        (
+            _WHOLE[: _WHOLE.index(b"moov") - 4],
+            "its index, moov, is missing: the file is cut off, or its recording did not",
+        ),
+        (_WHOLE[: _WHOLE.index(b"moov") + 100], "the file is cut off in its index, moov"),
+        (
+            b"\x93\x8a\x00\xff" * 999,
+            "it cannot be opened as a video: it is damaged, cut off, or of an unknown format (",
+        ),
+    ],
+)
+def test_what_is_no_video_is_called_by_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(BadInputError) as raised:
+        probe(tmp_path / "a.mp4")
+    assert str(raised.value).startswith(words)

@@ -86,13 +86,20 @@ def test_a_video_that_vanishes_and_one_that_grows_during_the_run(fleet: Fleet) -
 
 
 def test_what_is_no_file_is_never_opened_and_holds_nobody_up(fleet: Fleet) -> None:
-    """A pipe, a socket, a device, links that lead nowhere or to themselves, a file that may not be read."""
+    """A pipe, a socket, a device, links that lead nowhere or to themselves, what may not be read: each is named."""
     fleet.video("plain.mp4")
-    names = hostile.no_files(fleet.root)
+    expected = hostile.no_files(fleet.root) | {"plain.mp4": DONE}
+    (fleet.root / "empty.mp4").mkdir()
     result = fleet.run("--script", fleet.script("leave()"), "--devices", "cpu:1")
-    assert fleet.outcomes()["plain.mp4"] == DONE
-    assert not {name for name, outcome in fleet.outcomes().items() if name in names and outcome != BAD}, result.stdout
+    assert not _wrong(fleet, expected), result.stdout
     assert not _no_sentence(fleet)
+    assert result.returncode == 1
+    for words in ("a named pipe", "a socket", "a link to nowhere, which is not there", "back to itself", "empty.mp4"):
+        assert words in result.stdout
+    assert {event["video"] for event in fleet.events("attempt_started")} == {"plain.mp4"}
+    again = fleet.run("--script", fleet.script("leave()"), "--devices", "cpu:1")
+    assert again.returncode == 1, "they are named each time, and nothing runs"
+    assert not fleet.events("attempt_started")
 
 
 def test_the_pipeline_ends_well_on_every_odd_video(fleet: Fleet) -> None:

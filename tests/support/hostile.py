@@ -7,6 +7,7 @@ import io
 import os
 import socket
 import struct
+import tarfile
 import tempfile
 import zipfile
 from fractions import Fraction
@@ -111,6 +112,14 @@ def no_videos(root: Path) -> Expected:
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("film.mp4", movie())
+    stored = io.BytesIO()
+    with zipfile.ZipFile(stored, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("film.mp4", movie())
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as bundle:
+        inside = tarfile.TarInfo("film.mp4")
+        inside.size = len(movie())
+        bundle.addfile(inside, io.BytesIO(movie()))
     contents: dict[str, bytes] = {
         "zero.mp4": b"",
         "one_byte.mp4": b"\0",
@@ -124,6 +133,8 @@ def no_videos(root: Path) -> Expected:
         "zeros.mp4": bytes(200_000),
         "ones.mkv": b"\xff" * 200_000,
         "archive.mp4": zipped.getvalue(),
+        "stored_in_an_archive.mp4": stored.getvalue(),
+        "stored_in_a_tar.mp4": tar.getvalue(),
         "compressed.mp4": gzip.compress(movie()),
         "program.mp4": b"\x7fELF" + bytes(500),
         "png.mp4": picture("png"),
@@ -228,5 +239,6 @@ def no_files(root: Path) -> Expected:
     if os.geteuid() != 0:
         (root / "unreadable.mp4").write_bytes(movie())
         (root / "unreadable.mp4").chmod(0)
-        names.append("unreadable.mp4")
+        (root / "closed.mp4").mkdir(mode=0)
+        names += ["unreadable.mp4", "closed.mp4"]
     return dict.fromkeys(names, BAD)

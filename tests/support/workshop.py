@@ -59,7 +59,7 @@ class Workshop:
 
     def found(self, **settings: Any) -> list[str]:  # noqa: ANN401
         """The relative paths that discovery finds."""
-        return [video.relative for video in discover(self.root, replace(self.settings, **settings))]
+        return [video.relative for video in discover(self.root, replace(self.settings, **settings)).videos]
 
     def add(self, name: str, *, seconds: float = 0.2) -> Task:
         """Make a video; it as a task."""

@@ -1,17 +1,22 @@
-"""Which videos are there: every file with a video's ending below the root, and never our own outputs."""
+"""Which videos are there: every file with a video's ending below the root, and never our own outputs.
+
+What is called like a video and is no file (a pipe, a link that leads nowhere) is found too, with the reason, so that
+a run can name it; nothing is opened for that.
+"""
 
 from __future__ import annotations
 
 import os
-import stat
-import sys
 from collections import Counter, deque
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Video
 from vidfleet.errors import UsageError
+from vidfleet.runner.entries import Found, file_or_why, identity, is_folder, once_each, scan, status_of
+from vidfleet.runner.listed import listed_files
 from vidfleet.runner.record import RECORD_NAME, published_beside
 
 if TYPE_CHECKING:
@@ -20,150 +25,150 @@ if TYPE_CHECKING:
     from vidfleet.settings import FindSettings
 
 STATE_FOLDER = ".vidfleet"
+_MOST_NAMED = 4
 
 
-def discover(root: Path, settings: FindSettings) -> tuple[Video, ...]:
-    """All videos below ``root``, by relative path; raises UsageError where there is none."""
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a look at the root has found."""
+
+    videos: tuple[Video, ...]
+    """By relative path; with those that are called so and are no file."""
+    notices: tuple[str, ...] = ()
+    """Sentences for the user: folders that could not be read."""
+
+
+def discover(root: Path, settings: FindSettings) -> Discovery:
+    """All videos below ``root``; raises UsageError where there is none."""
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder")
-    seen_endings: Counter[str] = Counter()
-    published: set[str] = set()
-    if settings.files_from:
-        files = _listed_files(root, settings, published)
-    else:
-        files = _files(root, settings.endings, seen_endings, published)
-    found = sorted((pair for pair in files if not _is_published(pair[0], published)), key=lambda pair: pair[0])
-    wanted = [(relative, status) for relative, status in found if _is_wanted(relative, settings)]
+    walk = _Walk(root, settings.endings)
+    files = listed_files(root, settings, walk.published) if settings.files_from else walk.files()
+    found = sorted((pair for pair in files if not _is_published(pair[0], walk.published)), key=lambda pair: pair[0])
+    wanted = [pair for pair in found if _is_wanted(pair[0], settings)]
     if not wanted:
-        raise UsageError(_none_found(root, settings, seen_endings, skipped=len(found)))
-    return tuple(
-        Video(root / relative, relative, status.st_size, status.st_mtime_ns, position)
-        for position, (relative, status) in enumerate(wanted[: settings.limit])
-    )
+        walk.raise_if_closed()
+        raise UsageError(_none_found(root, settings, walk.seen_endings, skipped=len(found)))
+    videos = (_video(root, pair, position) for position, pair in enumerate(wanted[: settings.limit]))
+    return Discovery(tuple(videos), tuple(walk.notices([relative for relative, _ in found])))
 
 
-def _files(
-    root: Path, endings: frozenset[str], seen: Counter[str], published: set[str]
-) -> list[tuple[str, os.stat_result]]:
-    """Walk without recursion; each real folder and each linked file counts once.
+def _video(root: Path, found: Found, position: int) -> Video:
+    relative, status = found
+    if isinstance(status, str):
+        return Video(root / relative, relative, 0, 0, position, no_file=status)
+    return Video(root / relative, relative, status.st_size, status.st_mtime_ns, position)
+
+
+class _Walk:
+    """Walks without recursion; each real folder and each linked file counts once.
 
     What is met by its own name goes before what is met through a link, so a link beside or above the thing
-    itself changes nothing. Fills ``seen`` with the endings that were met, and ``published`` with the relative
-    paths of what finished outputs put beside their videos.
+    itself changes nothing.
     """
-    result: list[tuple[str, os.stat_result]] = []
-    links: list[tuple[str, os.stat_result]] = []
-    visited: set[tuple[int, int]] = set()
-    waiting, linked_folders = [""], deque[str]()
-    while waiting or linked_folders:
-        folder = waiting.pop() if waiting else linked_folders.popleft()
-        status = _stat(root / folder)
-        if status is None or _identity(status) in visited:
-            continue
-        visited.add(_identity(status))
-        entries = _scan(root / folder)
+
+    def __init__(self, root: Path, endings: frozenset[str]) -> None:
+        self._root, self._endings = root, endings
+        self.seen_endings: Counter[str] = Counter()
+        self.published: set[str] = set()
+        """Relative paths of what finished outputs put beside their videos."""
+        self._own: list[tuple[str, os.stat_result]] = []
+        self._links: list[tuple[str, os.stat_result]] = []
+        self._others: list[Found] = []
+        self._closed: dict[str, str] = {}
+        """Folders that could not be read, and the system's words for it."""
+        self._called_like_videos: list[str] = []
+        self._waiting, self._linked_folders = [""], deque[str]()
+
+    def files(self) -> list[Found]:
+        """Everything below the root that is called like a video, in no order."""
+        visited: set[tuple[int, int]] = set()
+        while self._waiting or self._linked_folders:
+            folder = self._waiting.pop() if self._waiting else self._linked_folders.popleft()
+            status = status_of(self._root / folder)
+            if status is not None and identity(status) not in visited:
+                visited.add(identity(status))
+                self._look_into(folder)
+        return [*self._own, *once_each(self._links, {identity(status) for _, status in self._own}), *self._others]
+
+    def _look_into(self, folder: str) -> None:
+        entries = self._scan(folder)
         names = {entry.name for entry in entries}
-        published.update(f"{folder}/{name}".lstrip("/") for name in _beside_asides(root / folder, names))
+        self.published.update(f"{folder}/{name}".lstrip("/") for name in _beside_asides(self._root / folder, names))
         if RECORD_NAME in names:
             parent = f"{folder.rpartition('/')[0]}/".lstrip("/")
-            published.update(parent + name for name in published_beside(root / folder))
+            self.published.update(parent + name for name in published_beside(self._root / folder))
         if RECORD_NAME in names or {"pywork", "pyavi"} <= names:
-            continue
+            return
+        if folder and _ending(folder) in self._endings:
+            self._called_like_videos.append(folder)
         for entry in sorted(entries, key=lambda entry: entry.name):
-            relative = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith("."):
-                continue
-            if _is_folder(entry):
-                (linked_folders if entry.is_symlink() else waiting).append(relative)
-                continue
-            ending = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - names, not paths
-            seen[ending or "no ending"] += 1
-            if ending in endings and (status := _stat(entry)) and stat.S_ISREG(status.st_mode):
-                (links if entry.is_symlink() else result).append((relative, status))
-    return result + _once_each(links, {_identity(status) for _, status in result})
+            if not entry.name.startswith("."):
+                self._meet(entry, f"{folder}/{entry.name}" if folder else entry.name)
+
+    def _scan(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self._root / folder) as entries:
+                return list(entries)
+        except FileNotFoundError:  # gone since
+            return []
+        except OSError as error:
+            if folder and _ending(folder) in self._endings:
+                self._others.append((folder, f"it is a folder that cannot be read ({error.strerror})"))
+            else:
+                self._closed[folder] = error.strerror or type(error).__name__
+            return []
+
+    def _meet(self, entry: os.DirEntry[str], relative: str) -> None:
+        if is_folder(entry):
+            (self._linked_folders if entry.is_symlink() else self._waiting).append(relative)
+            return
+        ending = _ending(entry.name)
+        self.seen_endings[ending or "no ending"] += 1
+        if ending not in self._endings:
+            return
+        status = file_or_why(entry)
+        if isinstance(status, os.stat_result):
+            (self._links if entry.is_symlink() else self._own).append((relative, status))
+        elif status:
+            self._others.append((relative, status))
+
+    def raise_if_closed(self) -> None:
+        """Raise UsageError where the root itself could not be read."""
+        if "" in self._closed:
+            raise UsageError(f"{self._root} cannot be read ({self._closed['']})")
+
+    def notices(self, found: list[str]) -> Iterator[str]:
+        """What was passed over and may be missed: folders that could not be read, or that only look like videos."""
+        if self._closed:
+            names = sorted(self._closed)
+            why = self._closed[names[0]]
+            yield f"not looked into, as they cannot be read ({why}): {_named(names)}"
+        if not self._called_like_videos:
+            return
+        holding = {*found, *(str(parent) for relative in found for parent in PurePosixPath(relative).parents)}
+        empty = sorted(folder for folder in self._called_like_videos if folder not in holding)
+        if empty:
+            yield f"called like videos, but folders without any video in them: {_named(empty)}"
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - names, not paths
 
 
 def _beside_asides(folder: Path, names: set[str]) -> Iterator[str]:
     """What outputs put beside their videos that a kill has left aside: the next runner puts them back."""
     asides = [folder / name for name in names if name.startswith(".") and name.endswith(".old")]
     if STATE_FOLDER in names:
-        stages = _scan(folder / STATE_FOLDER)
+        stages = scan(folder / STATE_FOLDER)
         asides += [Path(entry.path) for entry in stages if entry.name.endswith(".old")]
     for aside in asides:
         yield from published_beside(aside)
-
-
-def _listed_files(root: Path, settings: FindSettings, published: set[str]) -> list[tuple[str, os.stat_result]]:
-    """What ``--files-from`` names, found without a walk; raises UsageError for what cannot be meant.
-
-    What discovery never takes for a video is passed over, as lists are often made by ``find``: hidden names, what
-    lies in an output, and a second name of the same file.
-    """
-    result: list[tuple[str, os.stat_result]] = []
-    outputs: dict[str, bool] = {"": False}
-    for relative in _listed(root, settings.files_from):
-        status = _stat(root / relative)
-        if status is None:
-            raise UsageError(f"--files-from names {relative}, and there is no such file")
-        if os.path.splitext(relative)[1].lower() not in settings.endings:  # noqa: PTH122
-            raise UsageError(f"--files-from names {relative}, which is no video by its ending; --ext adds endings")
-        hidden = any(part.startswith(".") for part in PurePosixPath(relative).parts)
-        folder = relative.rpartition("/")[0]
-        if not hidden and stat.S_ISREG(status.st_mode) and not _is_in_output(root, folder, outputs, published):
-            result.append((relative, status))
-    return _once_each(result, set())
-
-
-def _listed(root: Path, source: str) -> list[str]:
-    """The paths of a list, relative to the root; one a line, or separated by zero bytes as ``find -print0`` does."""
-    try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except OSError as error:
-        raise UsageError(f"--files-from {source} cannot be read ({error.strerror})") from error
-    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return sorted({_below(root, os.fsdecode(line)) for line in lines if line})
-
-
-def _below(root: Path, name: str) -> str:
-    """A listed name as a path below the root: seen from the root, else from where the user stands."""
-    ways = [os.path.normpath(start / name) for start in (root, Path.cwd())]
-    inside = [path for path in ways if Path(path).is_relative_to(root) and path != str(root)]
-    if not inside:
-        raise UsageError(f"--files-from names {name}, which is not below {root}")
-    path = next((path for path in inside if os.path.lexists(path)), inside[0])
-    return os.path.relpath(path, root).replace(os.sep, "/")
-
-
-def _is_in_output(root: Path, folder: str, known: dict[str, bool], published: set[str]) -> bool:
-    """Whether a folder is an output or lies in one; fills ``published`` with what outputs in it put beside it."""
-    if folder not in known:
-        known[folder] = _is_in_output(root, folder.rpartition("/")[0], known, published) or _is_output(root / folder)
-    if f"{folder}/" not in known:  # each folder is looked through once
-        known[f"{folder}/"] = True
-        for entry in _scan(root / folder):
-            if not entry.name.startswith(".") and _is_folder(entry):
-                published.update(f"{folder}/{name}".lstrip("/") for name in published_beside(Path(entry.path)))
-    return known[folder]
-
-
-def _is_output(folder: Path) -> bool:
-    return (folder / RECORD_NAME).exists() or ((folder / "pywork").exists() and (folder / "pyavi").exists())
-
-
-def _once_each(
-    links: list[tuple[str, os.stat_result]], known: set[tuple[int, int]]
-) -> list[tuple[str, os.stat_result]]:
-    """Of several links to one file the first by name, and none where the file itself was found."""
-    chosen = []
-    for relative, status in sorted(links, key=lambda pair: pair[0]):
-        if _identity(status) not in known:
-            known.add(_identity(status))
-            chosen.append((relative, status))
-    return chosen
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 def _is_published(relative: str, published: set[str]) -> bool:
@@ -171,28 +176,6 @@ def _is_published(relative: str, published: set[str]) -> bool:
     return bool(published) and (
         relative in published or any(str(parent) in published for parent in PurePosixPath(relative).parents)
     )
-
-
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:  # unreadable, or gone since: its videos are not ours to run
-        return []
-
-
-def _stat(path: Path | os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return os.stat(path)  # noqa: PTH116 - also of a DirEntry
-    except OSError:  # a broken link, a link to itself, gone since
-        return None
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
 
 
 def _is_wanted(relative: str, settings: FindSettings) -> bool:

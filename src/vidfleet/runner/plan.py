@@ -66,13 +66,15 @@ class Plan:
 
 def make_plan(videos: Sequence[Video], description: Description, settings: RunSettings) -> Plan:
     """Look at every video's output and say what is to be done."""
-    stages = stages_of(videos, description.root, settings)
+    files = [video for video in videos if not video.no_file]
+    stages = stages_of(files, description.root, settings)
     notices: list[str] = []
-    wanted = [video for video in videos if settings.only == "all" or stages[video].error.exists()]
-    if len(wanted) < len(videos):
-        notices.append(f"--only failed: {plural(len(videos) - len(wanted), 'video')} that did not fail left alone")
+    wanted = [video for video in files if settings.only == "all" or stages[video].error.exists()]
+    if len(wanted) < len(files):
+        notices.append(f"--only failed: {plural(len(files) - len(wanted), 'video')} that did not fail left alone")
     verdicts = _verdicts(wanted, stages, description, settings)
     settled, to_run, to_adopt = list[Outcome](), list[Video](), list[Video]()
+    settled += [Outcome(video, "failed", "bad_input", video.no_file) for video in videos if video.no_file]
     for video, verdict in verdicts.items():
         if verdict.kind:
             settled.append(Outcome(video, "blocked", verdict.kind, verdict.reason))

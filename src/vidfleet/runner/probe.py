@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.data import Probe
 from vidfleet.errors import BadInputError
+from vidfleet.runner.first_bytes import guess, packed
 from vidfleet.worker.process import python_module
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ def probe(path: Path) -> Probe:
 
     if path.stat().st_size == 0:
         raise BadInputError("the file is empty")
+    if what := packed(path):
+        raise BadInputError(what)
     try:
         with av.open(str(path), metadata_errors="replace", options=_ONLY_THIS_FILE) as container:
             pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
             if not pictures:
-                raise BadInputError("there is no video stream in it")
+                sound = "there is sound in it, but no video stream" if container.streams.audio else guess(path)
+                raise BadInputError(sound or "there is no video stream in it")
             stream = next((s for s in pictures if s.disposition & Disposition.default), pictures[0])
             _refuse_look_alikes(container.format.name, stream.codec_context.codec_tag)
             rate = float(stream.average_rate or stream.guessed_rate or 25)
@@ -69,7 +73,7 @@ def probe(path: Path) -> Probe:
                 codec=stream.codec_context.name,
             )
     except (av.FFmpegError, ValueError) as error:
-        raise BadInputError(f"it cannot be opened as a video ({_own_words(error)})") from error
+        raise BadInputError(_in_words(error, path)) from error
 
 
 def _refuse_look_alikes(container: str, codec_tag: str) -> None:
@@ -89,10 +93,11 @@ def _duration_s(stream: object, container_us: int | None) -> float:
     return max((container_us or 0) / 1e6, 0.0)
 
 
-def _own_words(error: Exception) -> str:
+def _in_words(error: Exception, path: Path) -> str:
     if getattr(error, "errno", None) == errno.EPERM:  # FFmpeg's, of a list that leads out of its folder
-        return "it names other files"
-    return str(getattr(error, "strerror", None) or error)
+        return "it is a list of other files, no video"
+    what = guess(path) or "it cannot be opened as a video: it is damaged, cut off, or of an unknown format"
+    return f"{what} ({getattr(error, 'strerror', None) or error})"
 
 
 def probe_all(paths: Sequence[Path]) -> dict[Path, Probe | BadInputError]:

@@ -80,14 +80,14 @@ def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSe
     if not os.fspath(root):
         raise UsageError("the folder with the videos has an empty name")
     top = Path(os.path.abspath(root))  # noqa: PTH100 - keeps symbolic links, as outputs land beside them
-    videos = discover(top, settings)
+    found = discover(top, settings)
     if settings.only == "failed" and not settings.retry_failed:
         raise UsageError("--only failed and --no-retry-failed leave nothing to run")
     workload = Adjusted(workload, settings.depends, settings.resume_stage)
     description = workload.describe(top)
     lanes = make_lanes(settings)
-    plan = make_plan(videos, description, settings)
-    notices = (*lanes.notices, *description.notices, *plan.notices)
+    plan = make_plan(found.videos, description, settings)
+    notices = (*found.notices, *lanes.notices, *description.notices, *plan.notices)
     return Prepared(top, workload, description, settings, lanes.lanes, plan, notices)
 
 
@@ -167,7 +167,7 @@ def _end_leftovers(prepared: Prepared) -> tuple[str, ...]:
 def _remember_unreadable(prepared: Prepared) -> None:
     """So that ``--only failed`` and ``--no-retry-failed`` know of them too."""
     for outcome in prepared.plan.settled:
-        if outcome.kind == "bad_input":
+        if outcome.kind == "bad_input" and not outcome.video.no_file:
             remember_unreadable(stage_of(outcome.video, prepared.root, prepared.settings), outcome.reason)
 
 
