@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import pickle
 from dataclasses import dataclass
 from fractions import Fraction
@@ -101,6 +102,9 @@ class Run:
     def table(self, name: str) -> list[dict[str, str]]:
         with (self.out / "pywork" / name).open(newline="") as file:
             return list(csv.DictReader(file))
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.out / "pywork/time_log.jsonl").read_text().splitlines()]
 
     def names(self, folder: str) -> list[str]:
         return sorted(path.name for path in (self.out / folder).iterdir())

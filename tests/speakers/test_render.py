@@ -5,20 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidfleet.speakers.data import Scores, Track
 from vidfleet.speakers.render import SILENT, SPEAKING, UNKNOWN, DrawnTrack, Painter
+from vidfleet.speakers.seen import SeenTrack
 
 BOX = (100.0, 100.0, 200.0, 220.0)
 
 
-def track(start: int, length: int) -> Track:
-    zeros = np.zeros(length)
-    boxes = np.tile(BOX, (length, 1))
-    return Track(np.arange(start, start + length), boxes, zeros, zeros, zeros, "pycrop/00000")
-
-
 def drawn(scores: list[float], *, start: int = 0, length: int = 10) -> DrawnTrack:
-    return DrawnTrack.of(0, track(start, length), Scores(np.array(scores)))
+    boxes = np.tile(np.array(BOX, np.float32), (length, 1))
+    return DrawnTrack.of(SeenTrack(0, start, boxes, np.array(scores, np.float32)))
 
 
 def colour_of_box(track: DrawnTrack, frame: int) -> tuple[int, ...]:
@@ -71,7 +66,6 @@ def test_all_sizes_can_be_drawn(size: tuple[int, int]) -> None:
 
 
 def test_a_box_beyond_the_picture_is_no_error() -> None:
-    whole = track(0, 10)
-    whole.boxes[:] = (-5000, -40, 20, 5000)
-    DrawnTrack.of(0, whole, Scores(np.ones(9)))
-    Painter([DrawnTrack.of(0, whole, Scores(np.ones(9)))]).paint(0, np.zeros((90, 160, 3), np.uint8))
+    far = drawn([1.0] * 9)
+    far.boxes[:] = (-5000, -40, 20, 5000)
+    Painter([far]).paint(0, np.zeros((90, 160, 3), np.uint8))

@@ -25,9 +25,9 @@ from vidfleet.speakers.crops import CROP_SIDE, CropRules, TrackCrops, face_of
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Span
 from vidfleet.speakers.layout import crop_name
 from vidfleet.speakers.media import AviWriter, Sound, write_jpeg
-from vidfleet.speakers.render import DrawnTrack
+from vidfleet.speakers.seen import Seen, SeenTrack
 from vidfleet.speakers.shots import ContentShots, shots_between
-from vidfleet.speakers.tables import PickledList, TrackTable, faces_item, track_item, write_shots
+from vidfleet.speakers.tables import PickledList, faces_item, track_item, write_shots
 from vidfleet.speakers.tracks import Tracker, TrackRules
 
 if TYPE_CHECKING:
@@ -66,15 +66,6 @@ class Hearing:
                 if self.sound is not None:
                     samples[:] = self.sound.read(first * SAMPLES_PER_FRAME, last * SAMPLES_PER_FRAME)
                 file.writeframesraw(samples.tobytes())
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the pass leaves for those that come after it; everything else is in files."""
-
-    frames: int
-    shots: int
-    tracks: tuple[DrawnTrack, ...]
 
 
 class _TrackRun:
@@ -135,7 +126,7 @@ class FilmPass:
         self._pictures: deque[GridFrame] = deque()
         self._growing: list[_TrackRun] = []
         self._unwritten: deque[_TrackRun] = deque()
-        self._written: list[DrawnTrack] = []
+        self._written: list[SeenTrack] = []
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
@@ -143,9 +134,6 @@ class FilmPass:
         self._faces_file = self._files.enter_context(PickledList(work("faces.pckl")))
         self._tracks_file = self._files.enter_context(PickledList(work("tracks.pckl")))
         self._scores_file = self._files.enter_context(PickledList(work("scores.pckl")))
-        methods = (self._stages.detector.method.name, self._stages.active_speaker.method.name)
-        table = TrackTable(work("tracks.csv"), face_method=methods[0], score_method=methods[1])
-        self._table = self._files.enter_context(table)
         self._grid_video: AviWriter | None = None
         if self._settings.grid_video:
             size = (self._info.width, self._info.height)
@@ -180,10 +168,9 @@ class FilmPass:
             self._follow(*self._waiting.popleft())
         self._tracker.close()
         self._advance()
-        frames = len(self._source_times_s)
-        shots = shots_between(self._cuts, frames)
+        shots = shots_between(self._cuts, len(self._source_times_s))
         write_shots(shots, pickled=self._layout.work("scene.pckl"), table=self._layout.work("shots.csv"))
-        return Seen(frames=frames, shots=len(shots), tracks=tuple(self._written))
+        return Seen(np.array(self._source_times_s), tuple(shots), tuple(self._written))
 
     def _faces_of(self, frame: GridFrame) -> tuple[Face, ...]:
         if frame.is_repeat:
@@ -277,8 +264,8 @@ class FilmPass:
         with self._clock.of("files"):
             self._tracks_file.append(track_item(track))
             self._scores_file.append(run.scores.values)
-            self._table.add(index, track, run.scores, self._source_times_s[track.start : track.end])
-            self._written.append(DrawnTrack.of(index, track, run.scores))
+            scores = run.scores.values.astype(np.float32)
+            self._written.append(SeenTrack(index, track.start, track.boxes.astype(np.float32), scores))
         if self._settings.crops:
             with self._clock.of("crop_files"):
                 self._layout.growing_crop(run.track.number).rename(self._layout.crop_picture(index))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+STEPS = "pywork/.steps"
+"""What the steps leave for each other, and the word that each is done (see ``steps``)."""
 FOLDERS = ("pyavi", "pyframes", "pywork", "pycrop")
 """The folders of an output folder; each is there, if only empty."""
 COUNTED = ("pyframes", "pycrop")

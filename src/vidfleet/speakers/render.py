@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vidfleet.speakers.data import Scores, Track
+    from vidfleet.speakers.seen import SeenTrack
 
 SPEAKING = (60, 190, 40)
 SILENT = (50, 50, 225)
@@ -35,10 +35,10 @@ class DrawnTrack:
     """(N,) the number to show; NaN where there is none."""
 
     @classmethod
-    def of(cls, index: int, track: Track, scores: Scores) -> DrawnTrack:
+    def of(cls, track: SeenTrack) -> DrawnTrack:
         """Take it from a finished track."""
-        shown = np.full(len(track.frames), np.nan, dtype=np.float32)
-        values = scores.values[: len(shown)]
+        shown = np.full(len(track.boxes), np.nan, dtype=np.float32)
+        values = track.scores[: len(shown)].astype(np.float64)
         if len(values):
             sums = np.concatenate([[0.0], np.cumsum(values)])
             at = np.arange(len(values))
@@ -46,7 +46,7 @@ class DrawnTrack:
             shown[: len(values)] = (sums[high] - sums[low]) / (high - low)
             # Scores are usually one shorter than the track.
             shown[len(values) : len(values) + NEAR] = shown[len(values) - 1]
-        return cls(index=index, start=track.start, boxes=track.boxes.astype(np.float32), shown=shown)
+        return cls(index=track.index, start=track.start, boxes=track.boxes, shown=shown)
 
     @property
     def end(self) -> int:

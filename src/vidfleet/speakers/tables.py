@@ -15,11 +15,12 @@ import numpy as np
 from vidfleet.speakers.data import GRID_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from vidfleet.speakers.data import Face, Scores, Shot, Track
+    from vidfleet.speakers.data import Face, Shot, Track
+    from vidfleet.speakers.seen import Seen
 
 T = TypeVar("T")
 _NONE_LEFT = object()
@@ -32,7 +33,8 @@ TRACKS_HEADER = (
 
 ``time_s`` is ``frame`` / 25 on the video's clock, ``source_time_s`` the shown picture's own time; ``track`` counts as
 in the pickles; the box is in pixels of the full-size picture; ``score`` is above 0 and ``speaking`` 1 where the
-face speaks, both empty in a track's last frame; the methods name the models; ``person`` is not filled yet."""
+face speaks, both empty in a track's last frame; the methods name the models; ``person`` is empty for a face that
+was never seen well."""
 SHOTS_HEADER = ("shot", "start_frame", "end_frame", "start_s", "end_s")
 
 
@@ -111,41 +113,27 @@ def write_shots(shots: Sequence[Shot], *, pickled: Path, table: Path) -> None:
             rows.writerow((index, shot.start, shot.end, *times))
 
 
-class TrackTable:
-    """``tracks.csv``: one row for each face and frame, track by track."""
+def write_tracks(path: Path, seen: Seen, *, person_of: Mapping[int, str], face_method: str, score_method: str) -> None:
+    """Write ``tracks.csv``: one row for each face and frame, track by track.
 
-    def __init__(self, path: Path, *, face_method: str, score_method: str) -> None:
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(TRACKS_HEADER)
-        self._methods = (face_method, score_method)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def add(self, index: int, track: Track, scores: Scores, source_times_s: Sequence[float]) -> None:
-        """Add a track's rows; ``source_times_s`` has an entry for each of its frames.
-
-        The last frame of a track usually has no score; its row leaves score and speaking empty.
-        """
-        count = len(scores.values)
-        for row, (frame, box) in enumerate(zip(track.frames.tolist(), track.boxes.tolist(), strict=True)):
-            score = float(scores.values[row]) if row < count else None
-            self._rows.writerow(
-                (
-                    f"{frame / GRID_RATE:.2f}",
-                    frame,
-                    f"{source_times_s[row]:.6f}",
-                    index,
-                    *(f"{edge:.2f}" for edge in box),
-                    *(("", "") if score is None else (f"{score:.1f}", int(score > 0))),
-                    *self._methods,
-                    "",
+    ``person_of`` names the person of a track's index. The last frame of a track usually has no score; its row
+    leaves score and speaking empty.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(TRACKS_HEADER)
+        for track in seen.tracks:
+            last = (face_method, score_method, person_of.get(track.index, ""))
+            scores = track.scores.tolist()
+            told = [(f"{score:.1f}", "1" if score > 0 else "0") for score in scores]
+            told += [("", "")] * (len(track.boxes) - len(scores))
+            times = seen.source_times_s[track.start : track.end].tolist()
+            for row, (box, time_s) in enumerate(zip(track.boxes.tolist(), times, strict=True)):
+                frame = track.start + row
+                edges = (f"{edge:.2f}" for edge in box)
+                rows.writerow(
+                    (f"{frame / GRID_RATE:.2f}", frame, f"{time_s:.6f}", track.index, *edges, *told[row], *last)
                 )
-            )
 
 
 class StageClock:

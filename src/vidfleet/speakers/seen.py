@@ -1,0 +1,83 @@
+"""What the one pass over the pictures leaves for the steps behind it, and how it is kept between attempts."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidfleet.speakers.data import Shot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenTrack:
+    """What later steps need of a track, in few bytes."""
+
+    index: int
+    """As in the pickles."""
+    start: int
+    """Its first grid frame."""
+    boxes: NDArray[np.float32]
+    """(N, 4) x1, y1, x2, y2."""
+    scores: NDArray[np.float32]
+    """(M,) logits, M <= N; above 0 is speaking."""
+
+    @property
+    def end(self) -> int:
+        """One past its last frame."""
+        return self.start + len(self.boxes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What the pass has found."""
+
+    source_times_s: NDArray[np.float64]
+    """(F,) for each grid frame the shown picture's own time."""
+    shots: tuple[Shot, ...]
+    tracks: tuple[SeenTrack, ...]
+
+    @property
+    def frames(self) -> int:
+        """How many grid frames the film has."""
+        return len(self.source_times_s)
+
+    def save(self, path: Path) -> None:
+        """Write it as an ``.npz`` of plain arrays."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # it may be a hard link into a finished folder
+        np.savez(
+            path,
+            source_times_s=self.source_times_s,
+            shots=np.array([(shot.start, shot.end) for shot in self.shots], np.int64).reshape(-1, 2),
+            starts=np.array([track.start for track in self.tracks], np.int64),
+            lengths=np.array([(len(track.boxes), len(track.scores)) for track in self.tracks], np.int64).reshape(-1, 2),
+            boxes=np.concatenate([np.zeros((0, 4), np.float32), *(track.boxes for track in self.tracks)]),
+            scores=np.concatenate([np.zeros(0, np.float32), *(track.scores for track in self.tracks)]),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self | None:
+        """Read it again; None where the file is not as :meth:`save` leaves it."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: np.asarray(file[name]) for name in file.files}
+            box_ends, score_ends = np.cumsum(arrays["lengths"], axis=0).T.tolist()
+            tracks = tuple(
+                SeenTrack(
+                    index, start, arrays["boxes"][box_end - boxes : box_end], arrays["scores"][end - scores : end]
+                )
+                for index, (start, (boxes, scores), box_end, end) in enumerate(
+                    zip(arrays["starts"].tolist(), arrays["lengths"].tolist(), box_ends, score_ends, strict=True)
+                )
+            )
+            shots = tuple(Shot(start, end) for start, end in arrays["shots"].tolist())
+            return cls(arrays["source_times_s"], shots, tracks)
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            return None
