@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from benchmarks.composite_sources import Recording
+from benchmarks.composite_sources import Recording, Talker
 
 if TYPE_CHECKING:
-    from benchmarks.composite_sources import Library, Talker
-    from benchmarks.composites import CompositeSpec
+    from benchmarks.composite_sources import Library
 
 LEAD_S = 0.5
 """Before the first turn and after the last."""
@@ -20,6 +19,34 @@ PAUSE_S = (0.1, 0.6)
 OVERLAP_S = (0.7, 1.2)
 """Shortest and longest; of what is heard of two recordings, so much falls together (less their quiet ends)."""
 SHORTEST_SHOT_S = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeSpec:
+    """What a composite is like; ``seed`` decides all that is left open."""
+
+    name: str
+    seed: int
+    people: tuple[Talker, ...]
+    """From whom ``faces`` are taken."""
+    voices: tuple[Talker, ...] = ()
+    """From whom a narrator is taken."""
+    faces: int = 2
+    """How many are side by side in the picture: two to four."""
+    turns: int = 5
+    overlaps: int = 0
+    """So many turns begin before the last one has ended."""
+    narrator: bool = False
+    """Some turns are of a voice that is never seen."""
+    cuts: bool = True
+    """Else all is one shot."""
+    rest: Literal["frozen", "listening"] = "listening"
+    """What is seen of those who do not speak: a still, or a stretch of their own in which they do not."""
+    is_handheld: bool = False
+    """The camera sways."""
+    rate: str = "25"
+    """Pictures a second as a fraction, or ``variable``."""
+    size: tuple[int, int] = (960, 540)
 
 
 @dataclass(frozen=True, slots=True)
