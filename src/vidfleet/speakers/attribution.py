@@ -51,7 +51,7 @@ class _Spoken:
     word: Word
     sentence: int
     first: int
-    """Grid frame at which its window begins; may be negative."""
+    """Grid frame at which its window begins."""
     last: int
     """One past its window."""
 
@@ -118,8 +118,8 @@ def _spoken(transcript: Transcript, rules: Rules) -> list[_Spoken]:
         whole = (Word(sentence.text, sentence.start_s, sentence.end_s, 1.0),) if sentence.text.strip() else ()
         for word in sentence.words or whole:
             middle = round((word.start_s + word.end_s) / 2 * GRID_RATE)
-            first = min(int(np.floor((word.start_s - pad_s) * GRID_RATE)), middle - LEAST_FRAMES // 2)
-            last = max(int(np.ceil((word.end_s + pad_s) * GRID_RATE)), middle + LEAST_FRAMES // 2)
+            first = max(0, min(int(np.floor((word.start_s - pad_s) * GRID_RATE)), middle - LEAST_FRAMES // 2))
+            last = max(int(np.ceil((word.end_s + pad_s) * GRID_RATE)), first + LEAST_FRAMES)
             result.append(_Spoken(word, number, first, last))
     return sorted(result, key=lambda at: at.word.start_s)
 

@@ -36,17 +36,16 @@ class Cue:
     """The name to put before the text, where the speaker has changed; may be empty."""
     words: tuple[str, ...]
     """Plain, one line; not escaped for any format."""
-    language: str
 
     @property
     def lines(self) -> list[str]:
         """At most two lines of at most 42 columns, without the label."""
-        return _balanced(self.words, self.language)
+        return _balanced(self.words)
 
     @property
     def labelled_lines(self) -> list[str]:
         """At most two lines of at most 42 columns, with the label."""
-        return _balanced((*_label_words(self.label), *self.words), self.language)
+        return _balanced((*_label_words(self.label), *self.words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def _cut(line: Line, label: str) -> Iterator[Cue]:
     """The cues of one line of the conversation, each with its words' own times."""
     held: list[_Piece] = []
     for piece in _pieces(line):
-        if held and not _joins(held, piece, label, line.language):
+        if held and not _joins(held, piece, label):
             yield _cue(held, line, label)
             held, label = [], ""
         held.append(piece)
@@ -100,12 +99,12 @@ def _pieces(line: Line) -> Iterator[_Piece]:
                 yield _Piece(part, start_s + number * step_s, start_s + (number + 1) * step_s)
 
 
-def _joins(held: Sequence[_Piece], piece: _Piece, label: str, language: str) -> bool:
+def _joins(held: Sequence[_Piece], piece: _Piece, label: str) -> bool:
     """Whether a word still belongs to the cue of those before it."""
     if piece.start_s - held[-1].end_s > PAUSE_S or piece.end_s - held[0].start_s > LONGEST_S:
         return False
     words = (*_label_words(label), *(one.text for one in held), piece.text)
-    rows = wrapped(words, COLUMNS, language)
+    rows = wrapped(words, COLUMNS)
     # A sentence that ends in the second row ends its cue: what follows would be torn apart soon after.
     ends = held[-1].text.endswith((".", "?", "!", "…", "。", "？", "！"))  # noqa: RUF001 - Chinese and Japanese ones
     return len(rows) <= ROWS and not (ends and len(rows) == ROWS)
@@ -118,7 +117,7 @@ def _label_words(label: str) -> tuple[str, ...]:
 def _cue(held: Sequence[_Piece], line: Line, label: str) -> Cue:
     start_ms = round(held[0].start_s * 1000)
     end_ms = max(round(max(piece.end_s for piece in held) * 1000), start_ms + _ms(SHORTEST_S))
-    return Cue(start_ms, end_ms, line.person, label, tuple(piece.text for piece in held), line.language)
+    return Cue(start_ms, end_ms, line.person, label, tuple(piece.text for piece in held))
 
 
 def _stretched(cues: Sequence[Cue], duration_s: float | None) -> list[Cue]:
@@ -158,12 +157,12 @@ def _end_at(cues: list[Cue], index: int, end_ms: int) -> None:
     cues[index] = replace(cue, end_ms=max(min(cue.end_ms, end_ms), cue.start_ms + _ms(SHORTEST_S)))
 
 
-def _balanced(words: Sequence[str], language: str) -> list[str]:
+def _balanced(words: Sequence[str]) -> list[str]:
     """One row, or two of about the same length, as people read them best."""
-    rows = wrapped(words, COLUMNS, language)
+    rows = wrapped(words, COLUMNS)
     if len(rows) != ROWS:
         return rows
-    pairs = [(joined_words(words[:at], language), joined_words(words[at:], language)) for at in range(1, len(words))]
+    pairs = [(joined_words(words[:at]), joined_words(words[at:])) for at in range(1, len(words))]
     return list(min(pairs, key=lambda pair: max(map(width, pair))))
 
 

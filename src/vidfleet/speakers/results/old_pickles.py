@@ -51,7 +51,7 @@ def write_matched_diarization(path: Path, conversation: Conversation) -> None:
                     "start": float(line.start_s),
                     "end": float(line.end_s),
                     "identity": NOBODY if line.person is None else line.person,
-                    "text": joined_words((said.word.text for said in line.words), line.language),
+                    "text": joined_words([said.word.text for said in line.words]),
                     "msg_idx": number,
                 }
             )

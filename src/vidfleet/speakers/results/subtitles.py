@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 JOINER = "\u2060"
 """Word joiner: takes no room, and what follows a bracket or a backslash is no longer an instruction."""
+BRACES = str.maketrans("{}", "\u2774\u2775")
+"""Ornamental brackets, which no player obeys."""
 INK = 0.55
 """How much of a person's colour is in its subtitles; the rest is white, so that they are read on any picture."""
 ASS_HEAD = """\
@@ -40,7 +42,7 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 def write_srt(path: Path, cues: Sequence[Cue]) -> None:
     """Write SubRip: UTF-8, the speaker's name before the text where the speaker changes.
 
-    The format knows no escapes: a word joiner keeps brackets in words from being read as tags.
+    The format knows no escapes: a word joiner keeps what looks like a tag from being one, and braces are replaced.
     """
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for number, cue in enumerate(cues, start=1):
@@ -50,8 +52,9 @@ def write_srt(path: Path, cues: Sequence[Cue]) -> None:
 
 
 def _srt_text(line: str) -> str:
-    # "-->" would be taken for times, "<" for a tag, "{\" for an instruction of ASS, which players obey here too.
-    return re.sub(r"(<|\{|--)(?=.)", lambda found: found[0] + JOINER, line)
+    # "-->" would be taken for times, "<" for a tag, "\\N" and what is in braces for instructions of ASS, into which
+    # FFmpeg, mpv and others turn SubRip.
+    return re.sub(r"(<|\\|--)(?=.)", lambda found: found[0] + JOINER, line.translate(BRACES))
 
 
 def write_vtt(path: Path, cues: Sequence[Cue], conversation: Conversation) -> None:

@@ -6,15 +6,15 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from vidfleet.speakers.spacing import spaced
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from vidfleet.speakers.data import Conversation, Person
 
 OFF_SCREEN = "Off screen"
 """What people read where nobody in the picture speaks."""
-NO_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
-"""Languages that put no space between words."""
 NAME_WIDTH = 20
 """A longer name is cut where it stands before a subtitle."""
 _INVISIBLE = re.compile(r"[\u202a-\u202e\u2066-\u2069\ufeff\u2060]")
@@ -74,38 +74,20 @@ def pieces(text: str, most: int) -> list[str]:
     return [text] if width(text) <= most else list(_pieces(text, most))
 
 
-def joined_words(words: Iterable[str], language: str) -> str:
-    """Words as a text: a space between them where the language has it.
-
-    Where no language is known, there is none between two Chinese or Japanese letters.
-    """
-    text = ""
-    for word in words:
-        text += (" " if text and word and _needs_space(text[-1], word[0], language) else "") + word
-    return text
+def joined_words(words: Sequence[str]) -> str:
+    """Words as a text."""
+    return "".join(spaced(words))
 
 
-def _needs_space(before: str, after: str, language: str) -> bool:
-    if language in NO_SPACES:
-        return before.isascii() and before.isalnum() and after.isascii() and after.isalnum()
-    return bool(language) or not (_is_ideographic(before) and _is_ideographic(after))
-
-
-def _is_ideographic(character: str) -> bool:
-    """A letter of Chinese or Japanese, or their punctuation; Korean puts spaces between words."""
-    wide = unicodedata.east_asian_width(character) in {"W", "F"}
-    return wide and not unicodedata.name(character, "").startswith("HANGUL")
-
-
-def wrapped(words: Sequence[str], most: int, language: str) -> list[str]:
+def wrapped(words: Sequence[str], most: int) -> list[str]:
     """Lines of at most so many columns, broken between words; a longer word stands by itself."""
     lines: list[list[str]] = []
     for word in words:
-        if lines and width(joined_words((*lines[-1], word), language)) <= most:
+        if lines and width(joined_words((*lines[-1], word))) <= most:
             lines[-1].append(word)
         else:
             lines.append([word])
-    return [joined_words(line, language) for line in lines]
+    return [joined_words(line) for line in lines]
 
 
 def shown_names(conversation: Conversation) -> dict[str | None, str]:

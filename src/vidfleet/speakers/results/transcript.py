@@ -52,7 +52,7 @@ def _line(line: Line) -> dict[str, Any]:
         "person": line.person,
         "start_s": _time(line.start_s),
         "end_s": _time(line.end_s),
-        "text": joined_words((said.word.text for said in line.words), line.language),
+        "text": joined_words([said.word.text for said in line.words]),
         "language": line.language or None,
         "words": [_word(said) for said in line.words],
     }
