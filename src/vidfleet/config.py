@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 FILE_NAME = "vidfleet.toml"
-STARTS_PROGRAMS = frozenset({"script", "worker", "python"})
+STARTS_PROGRAMS = frozenset({"script", "worker", "python", "on_stop"})
 """Keys that name what is run."""
 _EXCLUSIVE = frozenset({"script", "worker"})
 

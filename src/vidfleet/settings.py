@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -65,6 +66,16 @@ def parse_seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"{text!r} is not a number of seconds")
     return seconds
+
+
+def parse_command(text: str) -> str:
+    """Check a command line: words as a shell would split them."""
+    try:
+        if not shlex.split(text):
+            raise ValueError("there is no command in it")
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no command: {error}") from error
+    return text
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,10 @@ class RetrySettings:
     grace: float = option(
         10.0, "seconds between SIGTERM and SIGKILL when an attempt is ended", metavar="S", parse=parse_seconds
     )
+    on_stop: str = option(
+        "", "a command that runs after each attempt that is not done, and ends what is no process of it, such as a "
+        "container: 'docker kill {stem}'", metavar="CMD", parse=parse_command,
+    )  # fmt: skip
     retry_failed: bool = option(True, "run the videos again that failed in an earlier run")
 
 

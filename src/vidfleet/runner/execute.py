@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Literal
 from vidfleet.data import Attempt, Evidence, Lane, Outcome, State, Task
 from vidfleet.errors import ClaimedError, OccupiedError, SetupError, UsageError
 from vidfleet.executors.base import Lost
+from vidfleet.runner import on_stop
 from vidfleet.runner import stage as staging
 from vidfleet.runner.begin import begin
 from vidfleet.runner.devices import Devices
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, Notice, VideoEnded
-from vidfleet.runner.failures import DONE, INTERRUPTED, Kind, SameError, recognise
+from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
 from vidfleet.runner.finish import finish, is_disk_full, publish_whole_stage, remember_failure
 from vidfleet.runner.plan import judge
 from vidfleet.runner.publish import complete_publishing
@@ -254,17 +255,39 @@ class Execution:
         if isinstance(message, Progress):
             task = running.case.task
             self._tell(AttemptProgress(task, running.lane, message.stage, message.share_done))
-        elif isinstance(message, Lost):
-            self._ended(running, Evidence(declared_kind="crash", message=message.reason))
+            return
+        if isinstance(message, Lost):
+            evidence = Evidence(declared_kind="crash", message=message.reason)
         else:
-            self._ended(running, message.evidence)
+            evidence = message.evidence
+        del self._running[message.attempt]
+        if running.ended:  # it was --on-stop
+            if trouble := on_stop.trouble(running.case.task, evidence):
+                self._notice(trouble)
+            self._settle_attempt(running, running.ended)
+        else:
+            self._ended(running, evidence)
 
     def _ended(self, running: Running, evidence: Evidence) -> None:
+        attempt = self._conclude(running, evidence)
+        if self._settings.on_stop and attempt.kind != DONE:
+            self._call_on_stop(running, attempt)
+        else:
+            self._settle_attempt(running, attempt)
+
+    def _call_on_stop(self, running: Running, attempt: Attempt) -> None:
+        """Before anything follows: a retry must not meet what this one has left, nor be ended in its place."""
+        task, lane, name = running.case.task, running.lane, f"{running.case.name} on-stop"
+        self._running[name] = replace(running, ended=attempt)
+        self._tell(AttemptProgress(task, lane, "--on-stop", -1.0))
+        log = self._folder.log_path(task.video)
+        start = on_stop.make_start(name, task, lane, running.described.root, self._settings, log)
+        self._executor.start(lane, start)
+
+    def _settle_attempt(self, running: Running, attempt: Attempt) -> None:
         case, task = running.case, running.case.task
-        name = case.name
-        attempt, kind = self._conclude(running, evidence)
+        kind = BY_NAME.get(attempt.kind)
         case.attempts.append(attempt)
-        del self._running[name]
         self._idle.append(running.lane)
         self._idle.sort(key=lambda lane: lane.index)
         if attempt.kind == INTERRUPTED:
@@ -324,7 +347,7 @@ class Execution:
         self.notices.append(text)
         self._tell(Notice(text))
 
-    def _conclude(self, running: Running, evidence: Evidence) -> tuple[Attempt, Kind | None]:
+    def _conclude(self, running: Running, evidence: Evidence) -> Attempt:
         """Name the kind of end; where it is a good one, write the record and publish."""
         case = running.case
         attempt = Attempt(
@@ -332,7 +355,7 @@ class Execution:
             ended_at=time.time(), kind=DONE, reason="", evidence=evidence,
         )  # fmt: skip
         if evidence.cancelled or (evidence.declared_kind == "crash" and self._stop.times):
-            return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted"), None
+            return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
         kind = recognise(evidence)
         if kind is None:
             problem = finish(
@@ -340,11 +363,11 @@ class Execution:
                 made_by=self._made_by, settings=self._settings,
             )  # fmt: skip
             if problem is None:
-                return attempt, None
+                return attempt
             evidence = replace(evidence, declared_kind=problem.kind, message=problem.reason)
             kind = recognise(evidence)
             assert kind is not None
-        return replace(attempt, kind=kind.name, reason=kind.say(evidence), evidence=evidence), kind
+        return replace(attempt, kind=kind.name, reason=kind.say(evidence), evidence=evidence)
 
     def _may_retry(self, case: Case, kind: Kind) -> bool:
         """Whether there is a try left; failures on a GPU that is out have used up none."""
@@ -391,7 +414,8 @@ class Execution:
         if drains:
             return
         for running in self._running.values():
-            self._executor.cancel(running.lane, grace_s)
+            if not running.ended or self._stop.times > 1:
+                self._executor.cancel(running.lane, grace_s)
 
     def _heed_pause(self) -> None:
         """Ctrl-Z: attempts stand still with us, and go on with us."""

@@ -39,6 +39,8 @@ class Running:
     started_at: float
     described: Description
     """What the workload was when the attempt began."""
+    ended: Attempt | None = None
+    """Its attempt, which is over, while ``--on-stop`` runs."""
 
 
 class Queue:

@@ -24,13 +24,16 @@ from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution, Stop
 from vidfleet.runner.finish import remember_unreadable
 from vidfleet.runner.ledger import Ledger, RunFolder
+from vidfleet.runner.on_stop import check as check_on_stop
+from vidfleet.runner.on_stop import stop_left
 from vidfleet.runner.places import stage_of
 from vidfleet.runner.plan import Plan, judge, make_plan
 from vidfleet.runner.provenance import MadeBy
 from vidfleet.runner.show.progress import choose_display
 from vidfleet.runner.show.report import write_report
 from vidfleet.runner.show.show_plan import write_plan
-from vidfleet.runner.sweep import end_leftovers
+from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
+from vidfleet.runner.text import plural
 from vidfleet.settings import RunSettings
 from vidfleet.worker.gpus import make_lanes
 from vidfleet.workloads.adjusted import Adjusted
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
+    from vidfleet.data import Video
     from vidfleet.runner.show.progress import Display
 
 
@@ -77,6 +81,7 @@ def run(
 def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSettings | None = None) -> Prepared:
     """Find the videos and plan the run; what ``--dry-run`` prints."""
     settings = checked(settings or RunSettings())
+    check_on_stop(settings)
     if not os.fspath(root):
         raise UsageError("the folder with the videos has an empty name")
     top = Path(os.path.abspath(root))  # noqa: PTH100 - keeps symbolic links, as outputs land beside them
@@ -160,8 +165,21 @@ def _make_folder(prepared: Prepared) -> RunFolder:
 
 def _end_leftovers(prepared: Prepared) -> tuple[str, ...]:
     """What a killed run has left running holds memory and GPUs; a sentence where there was any."""
-    ended = end_leftovers((prepared.settings.output or prepared.root).absolute())
-    return (f"ended what a killed run had left running: {ended} process{'es' if ended > 1 else ''}",) if ended else ()
+    dead = dead_runs((prepared.settings.output or prepared.root).absolute())
+    ended = end_leftovers(dead)
+    stopped = stop_left(dead, _every_video(prepared.plan), prepared.root, prepared.settings)
+    remember_swept(dead)
+    told = []
+    if ended:
+        told.append(f"ended what a killed run had left running: {ended} process{'es' if ended > 1 else ''}")
+    if stopped:
+        told.append(f"--on-stop was run for {plural(stopped, 'attempt')} of a killed run")
+    return tuple(told)
+
+
+def _every_video(plan: Plan) -> Iterator[Video]:
+    yield from (task.video for task in (*plan.tasks, *plan.adopted))
+    yield from (outcome.video for outcome in plan.settled)
 
 
 def _remember_unreadable(prepared: Prepared) -> None:

@@ -15,6 +15,7 @@ from vidfleet.runner.ledger import OWNER_NAME, all_runs
 from vidfleet.worker.family import MARK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import psutil
@@ -27,17 +28,24 @@ _ROUNDS = 5
 _SLACK_S = 5.0
 
 
-def end_leftovers(base: Path) -> int:
-    """End processes of dead runs over this root on this host; returns how many there were.
+def dead_runs(base: Path) -> list[RunFolder]:
+    """Runs over this root on this host that were killed, and that nobody has looked after yet.
 
     Nearly free where every earlier run has ended in order.
     """
-    dead = [run for run in all_runs(base) if _died(run)]
-    ended = _end_marked({run.id: _started_at(run) for run in dead}) if dead else 0
+    return [run for run in all_runs(base) if _died(run)]
+
+
+def end_leftovers(dead: Sequence[RunFolder]) -> int:
+    """End processes of dead runs; returns how many there were."""
+    return _end_marked({run.id: _started_at(run) for run in dead}) if dead else 0
+
+
+def remember_swept(dead: Sequence[RunFolder]) -> None:
+    """Note that nothing is left of these runs."""
     for run in dead:
         with contextlib.suppress(OSError):
             (run.path / _SWEPT).touch()
-    return ended
 
 
 def _died(run: RunFolder) -> bool:

@@ -14,6 +14,8 @@ from vidfleet.workloads.base import Description, Program, Promise, hash_argument
 from vidfleet.workloads.script import python_first
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vidfleet.data import Lane, Task
 
 PLACEHOLDERS = ("video", "out", "stage", "stem", "name", "dir", "root", "device")
@@ -57,20 +59,25 @@ class Command:
 
     def launch(self, task: Task, lane: Lane, description: Description) -> Program:
         """See :class:`~vidfleet.workloads.base.Workload`."""
-        stage = task.stage
-        values = {
-            "video": stage.entry,
-            "out": stage.seen_as / stage.entry_stem,
-            "stage": stage.seen_as,
-            "stem": stage.entry_stem,
-            "name": stage.entry_name,
-            "dir": task.video.path.parent,
-            "root": description.root,
-            "device": "cuda:0" if lane.device.kind == "gpu" else "cpu",
-        }
-        pattern = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
-        argv = tuple(pattern.sub(lambda found: str(values[found[1]]), word) for word in self.argv)
+        argv = fill_in(self.argv, task, lane, description.root)
         return Program(argv, str(Path.cwd()), python_first(self.python) if self.python else ())
+
+
+def fill_in(words: Sequence[str], task: Task, lane: Lane, root: Path) -> tuple[str, ...]:
+    """Replace the placeholders in each word; one word stays one word."""
+    stage = task.stage
+    values = {
+        "video": stage.entry,
+        "out": stage.seen_as / stage.entry_stem,
+        "stage": stage.seen_as,
+        "stem": stage.entry_stem,
+        "name": stage.entry_name,
+        "dir": task.video.path.parent,
+        "root": root,
+        "device": "cuda:0" if lane.device.kind == "gpu" else "cpu",
+    }
+    pattern = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
+    return tuple(pattern.sub(lambda found: str(values[found[1]]), word) for word in words)
 
 
 class _Python(TypedDict, total=False):
