@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from vidfleet.speakers.attribution import ScoredTrack, who_said
+from vidfleet.speakers.attribution import who_said
 from vidfleet.speakers.confidence import EMBEDDED, LR_ASD, Evidence, confidence, fitted_for
 from vidfleet.speakers.data import Conversation, Method, Person, Sentence, Span, Transcript, Word
 
@@ -15,11 +17,17 @@ ANNA, BERT = "Person_1", "Person_2"
 SPEAKS, SILENT = 2.5, -3.0
 
 
-def track(seconds: float, *spoken: tuple[float, float], start_s: float = 0.0) -> ScoredTrack:
+@dataclass(frozen=True)
+class Scored:
+    start: int
+    scores: NDArray[np.float64]
+
+
+def track(seconds: float, *spoken: tuple[float, float], start_s: float = 0.0) -> Scored:
     """A face in the picture from ``start_s`` on, that is seen speaking in these spans of the film's time."""
     times = start_s + (np.arange(round(seconds * 25)) + 0.5) / 25
     speaks = np.any([(start <= times) & (times < end) for start, end in spoken] or [times < 0], axis=0)
-    return ScoredTrack(round(start_s * 25), np.where(speaks, SPEAKS, SILENT))
+    return Scored(round(start_s * 25), np.where(speaks, SPEAKS, SILENT))
 
 
 def sentence(text: str, start_s: float, *, word_s: float = 0.3, score: float = 0.9) -> Sentence:
@@ -32,7 +40,7 @@ def sentence(text: str, start_s: float, *, word_s: float = 0.3, score: float = 0
 
 
 def told(
-    sentences: list[Sentence], tracks: list[ScoredTrack], *, persons: list[Person] | None = None, times: str = ""
+    sentences: list[Sentence], tracks: list[Scored], *, persons: list[Person] | None = None, times: str = ""
 ) -> Conversation:
     speech = tuple(Span(each.start_s, each.end_s) for each in sentences)
     everybody = persons or [Person(f"Person_{at + 1}", (at,), 1.0) for at in range(len(tracks))]
@@ -77,7 +85,7 @@ def test_every_word_is_said_once_and_in_order(seed: int) -> None:
         sentence(" ".join(f"w{at}_{word}" for word in range(numbers.integers(1, 12))), float(start))
         for at, start in enumerate(starts)
     ]
-    tracks = [ScoredTrack(int(numbers.integers(0, 400)), numbers.normal(0, 3, 700)) for _ in range(4)]
+    tracks = [Scored(int(numbers.integers(0, 400)), numbers.normal(0, 3, 700)) for _ in range(4)]
     found = told(sentences, tracks)
     said = [word.word for line in found.lines for word in line.words]
     spoken = [word for each in sentences for word in each.words]

@@ -21,15 +21,14 @@ from numpy.typing import NDArray
 
 from vidfleet.speakers.confidence import LR_ASD, Evidence, Fitted, confidence
 from vidfleet.speakers.data import GRID_RATE, Conversation, Line, SaidWord, Word
-from vidfleet.speakers.turns import ScoredTrack, smoothed, turns_of
+from vidfleet.speakers.turns import smoothed, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vidfleet.speakers.confidence import Rules
     from vidfleet.speakers.data import Person, Span, Transcript
-
-__all__ = ["ScoredTrack", "who_said"]
+    from vidfleet.speakers.turns import ScoredTrack
 
 BREATH_S = 0.3
 """Words with a shorter gap between them are of one breath."""

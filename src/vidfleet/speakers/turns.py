@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidfleet.speakers.data import GRID_RATE, Span, Turn
 from vidfleet.speakers.spans import at_least, common, joined, without
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from vidfleet.speakers.data import Person
 
@@ -27,19 +27,23 @@ SLIVER_S = 0.5
 voice activity and lips do not begin and end in the same moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredTrack:
+class ScoredTrack(Protocol):
     """When the face of one track is seen speaking."""
 
-    start: int
-    """Its first grid frame."""
-    scores: NDArray[np.float64]
-    """(M,) logits from there on, 25 a second; above 0 is speaking."""
+    @property
+    def start(self) -> int:
+        """Its first grid frame."""
+        ...
+
+    @property
+    def scores(self) -> NDArray[np.floating]:
+        """(M,) logits from there on, 25 a second; above 0 is speaking."""
+        ...
 
 
-def smoothed(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def smoothed(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     """The mean over five frames, fewer at the ends."""
-    total = np.concatenate(([0.0], np.cumsum(scores)))
+    total = np.concatenate(([0.0], np.cumsum(scores, dtype=np.float64)))
     at = np.arange(len(scores))
     low, high = np.maximum(at - NEAR_FRAMES, 0), np.minimum(at + NEAR_FRAMES + 1, len(scores))
     return np.asarray((total[high] - total[low]) / (high - low))

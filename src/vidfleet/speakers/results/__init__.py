@@ -5,8 +5,7 @@
     Conversation ─┬─▶ transcript.json                          programs (docs/transcript.md)
                   ├─▶ transcript.srt, .vtt, .ass               players, editors
                   ├─▶ speakers.rttm                            diarisation tools
-                  ├─▶ matched_diriazation.pckl, ...            tools around whisperVideo
-                  └─▶ the person column of tracks.csv
+                  └─▶ matched_diriazation.pckl, ...            tools around whisperVideo
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from vidfleet.speakers.results.old_pickles import (
 )
 from vidfleet.speakers.results.rttm import write_rttm
 from vidfleet.speakers.results.subtitles import write_ass, write_srt, write_vtt
-from vidfleet.speakers.results.track_persons import fill_persons
 from vidfleet.speakers.results.transcript import write_transcript
 
 if TYPE_CHECKING:
@@ -29,10 +27,7 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.data import Conversation, Transcript
 
-__all__ = [
-    "RESULT_FILES",
-    "write_results",
-]
+__all__ = ["MAY_BE_EMPTY", "PANEL_SUBTITLES", "RESULT_FILES", "write_results"]
 
 RESULT_FILES = (
     "transcript.json",
@@ -45,6 +40,8 @@ RESULT_FILES = (
     "pywork/tracks_identity.pckl",
 )
 """What :func:`write_results` always writes, below the video's output folder."""
+MAY_BE_EMPTY = ("transcript.srt", "speakers.rttm")
+"""Of these, those that have nothing in them where nobody speaks."""
 PANEL_SUBTITLES = "pywork/panel_subtitles.ass"
 """Written for the panel only."""
 
@@ -59,7 +56,7 @@ def write_results(
     size: tuple[int, int],
     panel: bool = False,
 ) -> None:
-    """Write all files into a video's output folder, where ``pywork/tracks.pckl`` and ``tracks.csv`` already lie.
+    """Write all files into a video's output folder, where ``pywork/tracks.pckl`` already lies.
 
     ``video_name`` is the file's name with its ending, ``size`` the picture's width and height in pixels as it is
     shown. Nothing is written aside: the folder is published as a whole.
@@ -72,8 +69,7 @@ def write_results(
     for path in (folder / "transcript.ass", *((folder / PANEL_SUBTITLES,) if panel else ())):
         write_ass(path, cues, conversation, width=size[0], height=size[1])
     write_rttm(folder / "speakers.rttm", conversation, video_name=video_name.rpartition(".")[0] or video_name)
-    person_by_track = {track: person.name for person in conversation.persons for track in person.tracks}
+    person_of = {track: person.name for person in conversation.persons for track in person.tracks}
     write_raw_diarization(work / "raw_diriazation.pckl", transcript)
     write_matched_diarization(work / "matched_diriazation.pckl", conversation)
-    write_tracks_identity(work / "tracks_identity.pckl", work / "tracks.pckl", person_by_track=person_by_track)
-    fill_persons(work / "tracks.csv", person_by_track)
+    write_tracks_identity(work / "tracks_identity.pckl", work / "tracks.pckl", person_of=person_of)

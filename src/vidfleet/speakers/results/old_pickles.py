@@ -57,7 +57,7 @@ def write_matched_diarization(path: Path, conversation: Conversation) -> None:
             )
 
 
-def write_tracks_identity(path: Path, tracks: Path, *, person_by_track: Mapping[int, str]) -> None:
+def write_tracks_identity(path: Path, tracks: Path, *, person_of: Mapping[int, str]) -> None:
     """Write ``tracks_identity.pckl``: the ``tracks.pckl`` at ``tracks``, each track with its person's name.
 
     A track without a person has the value None.
@@ -66,7 +66,7 @@ def write_tracks_identity(path: Path, tracks: Path, *, person_by_track: Mapping[
         listed: list[dict[str, Any]] = _Arrays(file).load()
     with PickledList(path) as items:
         for number, item in enumerate(listed):
-            items.append({**item, "identity": person_by_track.get(number)})
+            items.append({**item, "identity": person_of.get(number)})
 
 
 class _Arrays(pickle.Unpickler):
