@@ -103,11 +103,13 @@ class Device:
 
     kind: Literal["gpu", "cpu"]
     visible: str
-    """The value of ``CUDA_VISIBLE_DEVICES``: an index in PCI bus order, a UUID, or nothing."""
+    """The value of ``CUDA_VISIBLE_DEVICES``: an index (of NVIDIA's in PCI bus order), a UUID, or nothing."""
     name: str = ""
     """What the driver calls it, such as ``NVIDIA H200``; empty where no driver told."""
     uuid: str = ""
     driver: str = ""
+    maker: Literal["", "NVIDIA", "AMD"] = ""
+    """Empty where no driver told."""
 
     @property
     def label(self) -> str:
@@ -123,6 +125,8 @@ class Lane:
     device: Device
     threads: int
     """Its share of the machine's cores."""
+    cores: tuple[int, ...] = ()
+    """The cores that its attempts keep to, near its GPU; any where there are none."""
 
     @property
     def label(self) -> str:
@@ -172,6 +176,8 @@ class Evidence:
     """Processor time of the attempt and its descendants that were waited for."""
     peak_memory_bytes: int = 0
     """Largest resident set of one process of the attempt."""
+    peak_gpu_memory_bytes: int = 0
+    """Most memory of its GPU that its processes were seen to hold; 0 where none was seen, or nothing tells."""
     ended_leftovers: int = 0
     """Processes that it had left behind and that were ended."""
     modules: str = ""

@@ -27,8 +27,11 @@ class TwoGpus:
     def devices(self) -> tuple[Device, ...]:
         return tuple(Device("gpu", str(n), "NVIDIA H200", f"GPU-{n}", "570.1") for n in range(self._count))
 
-    def used_bytes(self, visible: str) -> int | None:
+    def memory(self, visible: str) -> None:
         return None
+
+    def near_cores(self, visible: str) -> frozenset[int]:
+        return frozenset()
 
 
 def grades(findings: Iterable[Finding]) -> dict[str, str]:

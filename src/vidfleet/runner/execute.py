@@ -231,6 +231,8 @@ class Execution:
             grace_s=settings.grace,
             stall_s=settings.stall or None,
             memory_back_s=_MEMORY_BACK_S if self._has_gpu_alone(lane) else None,
+            watches_gpu=bool(lane.device.uuid),
+            cores=lane.cores,
         )
         self._idle.remove(lane)
         self._running[case.name] = Running(case, lane, time.time(), self._described)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidfleet.worker.process import THREAD_VARIABLES, lane_environment
+from vidfleet.worker.process import THREAD_VARIABLES, hip_variables, lane_environment
 from vidfleet.workloads.imports import git_commit, imported_by
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class MadeBy:
 def _variables(attempt: Attempt) -> dict[str, str]:
     """The variables that we set, with their values."""
     made = lane_environment(attempt.lane, "")
-    return {name: made[name] for name in _VARIABLES}
+    return {name: made[name] for name in _VARIABLES} | hip_variables(attempt.lane.device)
 
 
 def _ask(description: Description, loaded: list[str]) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def plain_attempt(attempt: Attempt) -> dict[str, Any]:
         "signal": evidence.signal,
         "cpu_s": round(evidence.cpu_s, 3),
         "peak_memory_bytes": evidence.peak_memory_bytes,
-        "peak_gpu_memory_bytes": None,
+        "peak_gpu_memory_bytes": evidence.peak_gpu_memory_bytes or None,
         "ended_leftovers": evidence.ended_leftovers,
     }
 

@@ -35,7 +35,7 @@ from vidfleet.runner.show.show_plan import write_plan
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural
 from vidfleet.settings import RunSettings
-from vidfleet.worker.gpus import make_lanes
+from vidfleet.worker.lanes import make_lanes
 from vidfleet.workloads.adjusted import Adjusted
 from vidfleet.workloads.base import Description, Workload
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,15 +48,17 @@ class Running:
         self._output_bytes = 0
         self._oom_kills = 0
 
-    def spawn(self, argv: tuple[str, ...], folder: str, environment: dict[str, str], **more: object) -> None:
-        """Start the process as the head of its own session and group; it ends with this one."""
+    def spawn(
+        self, argv: tuple[str, ...], folder: str, environment: dict[str, str], cores: tuple[int, ...], **more: object
+    ) -> None:
+        """Start the process as the head of its own session and group, on its cores; it ends with this one."""
         output, child_output = os.pipe()
         os.set_blocking(output, False)
         try:
             self._process = subprocess.Popen(
                 argv, cwd=folder or None, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
                 stdout=child_output, stderr=child_output, start_new_session=True,
-                preexec_fn=die_with_parent, **more,  # type: ignore[call-overload]
+                preexec_fn=partial(_settle_in, cores), **more,  # type: ignore[call-overload]
             )  # fmt: skip
         except (OSError, ValueError) as error:
             os.close(output)
@@ -209,12 +212,20 @@ class Running:
             self._output = None
 
 
+def _settle_in(cores: tuple[int, ...]) -> None:
+    """In the new process, before its program."""
+    die_with_parent()
+    if cores:
+        with contextlib.suppress(OSError):  # they were taken from us meanwhile: then anywhere
+            os.sched_setaffinity(0, cores)
+
+
 class OneShot(Running):
     """A program, started for one video."""
 
     def __init__(self, start: Start, program: Program) -> None:
         super().__init__()
-        self.spawn(program.argv, program.folder, dict(program.environment))
+        self.spawn(program.argv, program.folder, dict(program.environment), start.cores)
         self.begin_attempt(start)
 
 

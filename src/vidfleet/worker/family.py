@@ -88,6 +88,15 @@ def cpu_seconds(pid: int) -> float:
     return used
 
 
+def is_below(pid: int) -> bool:
+    """Whether a process descends from this one, orphans that fell to it included."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return any(process.pid == os.getpid() for process in psutil.Process(pid).parents())
+    return False
+
+
 def is_stopped(pid: int) -> bool:
     """Whether a process is stopped by a signal."""
     import psutil

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from vidfleet.data import Evidence
 from vidfleet.worker.attempts import OneShot, Running
 from vidfleet.worker.family import adopt_orphans, die_with_parent, end_descendants
-from vidfleet.worker.gpus import MemoryWatch, installed
+from vidfleet.worker.gpu_watch import GpuWatch
+from vidfleet.worker.gpus import Gpus, installed
 from vidfleet.worker.hosted import Hosted
 from vidfleet.worker.messages import (
     Cancel,
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _BETWEEN_LOOKS_S = 0.2
-_LONGEST_WAIT_S = 3600.0
-"""A selector takes no more than 2^31 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,9 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._running: Running | None = None
         self._hosted: Hosted | None = None
-        self._memory: MemoryWatch | None = None
+        self._gpus: Gpus | None = None
+        self._gpu: GpuWatch | None = None
+        self._memory_back_s: float | None = None
         self._settling: _Settling | None = None
         self._heartbeat_s = self._next_beat = 0.0
         self._open = True
@@ -104,9 +105,12 @@ class Worker:
             return _BETWEEN_LOOKS_S
         if self._running is None:
             return None
-        deadline = self._running.next_deadline()
-        next_one = self._next_beat if deadline is None else min(deadline, self._next_beat)
-        return min(max(next_one - time.monotonic(), 0.0), _LONGEST_WAIT_S)
+        waits = [self._next_beat]
+        if (deadline := self._running.next_deadline()) is not None:
+            waits.append(deadline)
+        if self._gpu:
+            waits.append(self._gpu.next_look)
+        return max(min(waits) - time.monotonic(), 0.0)
 
     def _beat(self) -> None:
         """Let the runner know, while it waits for an attempt, that this process does not hang."""
@@ -137,16 +141,17 @@ class Worker:
 
     def _start(self, start: Start) -> None:
         self._settling = None
-        self._memory_back_s = start.memory_back_s
+        is_program = isinstance(start.launch, Program)
+        self._memory_back_s = start.memory_back_s if is_program else None  # a class keeps what it has loaded
         self._heartbeat_s, self._next_beat = start.heartbeat_s, time.monotonic() + start.heartbeat_s
+        self._gpu = self._watch_gpu() if start.watches_gpu else None
         try:
             if isinstance(start.launch, Program):
-                self._memory = MemoryWatch(installed(), _visible()) if start.memory_back_s else None
                 self._running = OneShot(start, start.launch)
             else:
                 if self._hosted is None or not self._hosted.fits(start.launch):
                     self._drop_host()
-                    self._hosted = Hosted(start.launch)
+                    self._hosted = Hosted(start.launch, start.cores)
                 self._hosted.begin(start, start.launch)
                 self._running = self._hosted
         except OSError as error:  # no such program, no memory for a process
@@ -156,6 +161,10 @@ class Worker:
         for fd in self._running.pipes():
             if fd not in self._selector.get_map():
                 self._watch(fd, partial(self._read_attempt, fd))
+
+    def _watch_gpu(self) -> GpuWatch:
+        self._gpus = self._gpus or installed(stay_open=True)
+        return GpuWatch(self._gpus, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 
     def _read_attempt(self, fd: int) -> None:
         owner = self._running or self._hosted
@@ -175,8 +184,12 @@ class Worker:
         for stage, share in running.take_progress():
             self._send(Progress(running.attempt, stage, share))
         evidence = running.ended()
+        if self._gpu and (time.monotonic() >= self._gpu.next_look or (evidence and running.stays)):
+            self._gpu.look()
         if evidence is None:
             return
+        if self._gpu:
+            evidence = replace(evidence, peak_gpu_memory_bytes=self._gpu.peak_bytes)
         self._running = None
         if not running.stays:
             self._forget(running)
@@ -186,7 +199,7 @@ class Worker:
         """Tell how an attempt ended, once its GPU's memory is free again."""
         self._settling = None
         evidence = settling.evidence
-        if self._memory and not self._memory.is_back():
+        if self._gpu and self._memory_back_s and not self._gpu.is_back():
             if time.monotonic() < settling.until:
                 self._settling = settling
                 return
@@ -212,11 +225,6 @@ class Worker:
             os.write(self._report_fd, encode(message))
         except BrokenPipeError:
             self._open = False  # the runner is gone
-
-
-def _visible() -> str:
-    """The lane's GPU, as its processes see it named."""
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
 
 def _drain(fd: int) -> None:

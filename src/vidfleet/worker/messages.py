@@ -33,6 +33,10 @@ class Start:
     """The attempt is ended after so long without output and processor time."""
     memory_back_s: float | None = None
     """The attempt has its GPU for itself: wait so long until its memory is free again afterwards."""
+    watches_gpu: bool = False
+    """Its lane's GPU is one that its driver knows: see how much of its memory the attempt holds."""
+    cores: tuple[int, ...] = ()
+    """The cores that it keeps to; any where there are none."""
     heartbeat_s: float = 10.0
     """Say :class:`Heartbeat` so often until the attempt has ended."""
 
@@ -122,6 +126,8 @@ def decode(line: bytes) -> Message:
             plain["launch"] = _launch(plain["launch"])
         if "evidence" in plain:
             plain["evidence"] = Evidence(**plain["evidence"])
+        if "cores" in plain:
+            plain["cores"] = tuple(plain["cores"])
         return kind(**plain)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a message of the worker protocol: {line[:200]!r}") from error

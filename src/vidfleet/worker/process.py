@@ -14,7 +14,7 @@ from vidfleet.worker.family import MARK, end_marked
 from vidfleet.worker.messages import LineBuffer, Message, decode, encode
 
 if TYPE_CHECKING:
-    from vidfleet.data import Lane
+    from vidfleet.data import Device, Lane
 
 _CHUNK = 1 << 16
 _LEAVE_S = 5.0
@@ -34,6 +34,19 @@ def python_module(module: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-c", code)
 
 
+def hip_variables(device: Device) -> dict[str, str]:
+    """What shows AMD's software this one GPU, or none; nothing for NVIDIA's.
+
+    ``ROCR_VISIBLE_DEVICES`` filters first, and HIP's index counts in what that leaves: with 3 in both nothing would be
+    visible. So the user's ROCR stays as it is, and only HIP's is ours. HIP reads CUDA's variable where its own is
+    missing or empty, and libraries refuse to start where the two differ: both are set, alike. An empty one hides
+    nothing from HIP; -1 does.
+    """
+    if device.kind == "cpu":
+        return {"HIP_VISIBLE_DEVICES": "-1"}
+    return {} if device.maker == "NVIDIA" else {"HIP_VISIBLE_DEVICES": device.visible}
+
+
 def lane_environment(lane: Lane, mark: str) -> dict[str, str]:
     """The environment of everything in a lane: one device, a share of the cores, a mark."""
     environment = dict(os.environ)
@@ -41,6 +54,7 @@ def lane_environment(lane: Lane, mark: str) -> dict[str, str]:
         environment.setdefault(name, str(lane.threads))
     environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     environment["CUDA_VISIBLE_DEVICES"] = lane.device.visible
+    environment.update(hip_variables(lane.device))
     environment["PYTHONUNBUFFERED"] = "1"  # a killed script's last lines are in its log
     environment[MARK] = mark
     return environment

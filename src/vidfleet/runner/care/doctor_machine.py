@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import vidfleet
 from vidfleet.runner.rename import exchange
 from vidfleet.runner.text import size
-from vidfleet.worker.gpus import cores, installed
+from vidfleet.worker.gpus import installed
+from vidfleet.worker.lanes import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,38 +1,44 @@
-"""Which lanes a machine gives; NVML itself is stood in for."""
+"""Which lanes a machine gives, with whatever GPUs it has."""
 
 from __future__ import annotations
 
 import re
-import sys
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
 from vidfleet.data import Device
 from vidfleet.errors import UsageError
 from vidfleet.settings import LaneSettings
-from vidfleet.worker import gpus as module
-from vidfleet.worker.gpus import Lanes, Nvml, make_lanes
+from vidfleet.worker import lanes as module
+from vidfleet.worker.gpus import GpuMemory
+from vidfleet.worker.lanes import Lanes, make_lanes
 
 
 class Machine:
-    """A machine with some GPUs."""
+    """A machine with some GPUs, of which some are in use."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, maker: Literal["NVIDIA", "AMD"] = "NVIDIA", *, busy: tuple[str, ...] = ()) -> None:
+        self.count, self.maker, self.busy = count, maker, busy
 
-    def used_bytes(self, visible: str) -> int | None:
-        return None
+    def memory(self, visible: str) -> GpuMemory | None:
+        return GpuMemory(1 << 30 if visible in self.busy else 1 << 20)
+
+    def near_cores(self, visible: str) -> frozenset[int]:
+        return frozenset()
 
     def devices(self) -> tuple[Device, ...]:
         return tuple(
-            Device("gpu", str(i), f"NVIDIA {i}", f"GPU-{'abcdefgh'[i]}{i}-uuid", "570") for i in range(self.count)
+            Device("gpu", str(i), f"{self.maker} {i}", f"GPU-{'abcdefgh'[i]}{i}-uuid", "570", self.maker)
+            for i in range(self.count)
         )
 
 
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(module, "cores", lambda: 16)
 
 
@@ -49,7 +55,7 @@ def test_without_a_flag_every_gpu_is_a_lane_with_its_share_of_the_cores() -> Non
     lanes = _lanes(4)
     assert _visible(lanes) == ["0", "1", "2", "3"]
     assert {lane.threads for lane in lanes.lanes} == {4}
-    assert lanes.lanes[1].device == Device("gpu", "1", "NVIDIA 1", "GPU-b1-uuid", "570")
+    assert lanes.lanes[1].device == Device("gpu", "1", "NVIDIA 1", "GPU-b1-uuid", "570", "NVIDIA")
     assert lanes.notices == ()
 
 
@@ -152,44 +158,22 @@ def test_flags_choose_within_the_allowed_set(monkeypatch: pytest.MonkeyPatch) ->
         _lanes(4, LaneSettings(num_gpus=3))
 
 
-def _library(count: int, *, broken: frozenset[int] = frozenset(), has_driver: bool = True) -> SimpleNamespace:
-    class NVMLError(Exception):
-        pass
-
-    def init() -> None:
-        if not has_driver:
-            raise NVMLError
-
-    def handle(index: int) -> int:
-        if index in broken:
-            raise NVMLError
-        return index
-
-    return SimpleNamespace(
-        NVMLError=NVMLError, nvmlInit=init, nvmlShutdown=lambda: None, nvmlDeviceGetHandleByIndex=handle,
-        nvmlSystemGetDriverVersion=lambda: "570", nvmlDeviceGetCount=lambda: count,
-        nvmlDeviceGetName=lambda index: f"NVIDIA {index}", nvmlDeviceGetUUID=lambda index: f"GPU-{index}",
-    )  # fmt: skip
+def test_free_leaves_alone_what_others_use() -> None:
+    assert _visible(make_lanes(LaneSettings(gpus=("free",)), Machine(3, busy=("1",)))) == ["0", "2"]
+    with pytest.raises(UsageError, match=r"(?s)none is free now; there are:.*NVIDIA 1"):
+        make_lanes(LaneSettings(gpus=("free",)), Machine(2, busy=("0", "1")))
 
 
-def test_nvml_lists_gpus_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", _library(2))
-    assert Nvml().devices() == (
-        Device("gpu", "0", "NVIDIA 0", "GPU-0", "570"), Device("gpu", "1", "NVIDIA 1", "GPU-1", "570"),
-    )  # fmt: skip
+def test_on_amd_the_allowed_set_is_hips_and_else_cudas_as_hip_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert _visible(make_lanes(LaneSettings(), Machine(4, "AMD"))) == ["1"]
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "3,2")
+    assert _visible(make_lanes(LaneSettings(), Machine(4, "AMD"))) == ["3", "2"]
+    assert _visible(make_lanes(LaneSettings(), Machine(4, "NVIDIA"))) == ["1"]
+    with pytest.raises(UsageError, match="HIP_VISIBLE_DEVICES does not allow it"):
+        make_lanes(LaneSettings(gpus=("0",)), Machine(4, "AMD"))
 
 
-def test_a_gpu_that_does_not_answer_is_left_out_and_the_others_keep_their_index(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", _library(3, broken=frozenset({1})))
-    assert [device.visible for device in Nvml().devices()] == ["0", "2"]
-
-
-def test_no_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", _library(2, has_driver=False))
-    assert Nvml().devices() == ()
-
-
-def test_the_real_library_answers_on_any_machine() -> None:
-    assert all(device.kind == "gpu" for device in Nvml().devices())
+def test_amds_gpus_go_by_index_also_where_a_uuid_was_named() -> None:
+    """Not every HIP reads UUIDs."""
+    assert _visible(make_lanes(LaneSettings(gpus=("GPU-b",)), Machine(4, "AMD"))) == ["1"]

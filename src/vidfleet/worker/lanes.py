@@ -1,0 +1,156 @@
+"""The lanes that a machine gives."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vidfleet.data import Device, Lane
+from vidfleet.errors import UsageError
+from vidfleet.worker.affinity import bind_lanes, usable_cores
+from vidfleet.worker.gpus import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vidfleet.settings import LaneSettings
+    from vidfleet.worker.gpus import Gpus
+
+_BYTES_A_CPU_LANE = 4 << 30
+_LITTLE_BYTES = 256 << 20
+"""Less than any process with a context on a GPU takes."""
+_MOST_CPU_LANES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The lanes of a machine, with what the user ought to know about them."""
+
+    lanes: tuple[Lane, ...]
+    notices: tuple[str, ...] = ()
+
+
+def make_lanes(settings: LaneSettings, gpus: Gpus | None = None) -> Lanes:
+    """The lanes that ``settings`` ask for on this machine; raises UsageError where it has not so many GPUs."""
+    named = [flag for flag in ("num_gpus", "gpus", "devices") if getattr(settings, flag)]
+    if len(named) > 1:
+        raise UsageError(f"--{named[0]} and --{named[1]} exclude each other")
+    if settings.devices:
+        return _cpu_lanes(int(settings.devices.partition(":")[2]), ())
+    gpus = gpus or installed()
+    made = _choose(settings, gpus)
+    return replace(made, lanes=bind_lanes(made.lanes, gpus)) if made.lanes[0].device.uuid else made
+
+
+def _choose(settings: LaneSettings, gpus: Gpus) -> Lanes:
+    found = gpus.devices()
+    allowed = _allowed(found, os.environ.get(_allowed_set(found)))
+    if settings.gpus == ("free",):
+        return _gpu_lanes(_free(gpus, allowed), settings.per_gpu, ())
+    if settings.gpus and found:
+        return _gpu_lanes(_named(settings.gpus, found, allowed), settings.per_gpu, ())
+    if settings.gpus:
+        unknown = [Device("gpu", word) for word in dict.fromkeys(settings.gpus)]
+        warning = "no NVIDIA driver answers here; the GPUs of --gpus are taken to be there all the same"
+        return _gpu_lanes(unknown, settings.per_gpu, (warning,))
+    if settings.num_gpus is None:
+        if allowed:
+            return _gpu_lanes(allowed, settings.per_gpu, ())
+        why = f"{_allowed_set(found)} allows none of the GPUs here" if found else "no GPU here"
+        return _cpu_lanes(_default_cpu_lanes(), (f"{why}: the videos run on the processor",))
+    if not found:
+        unknown = [Device("gpu", str(index)) for index in range(settings.num_gpus)]
+        warning = (
+            f"no NVIDIA driver answers here; {settings.num_gpus} lanes all the same, with CUDA_VISIBLE_DEVICES "
+            f"0 to {settings.num_gpus - 1}"
+        )
+        return _gpu_lanes(unknown, settings.per_gpu, (warning,))
+    if settings.num_gpus > len(allowed):
+        raise UsageError(f"--num_gpus {settings.num_gpus}, but {_there_are(found, allowed)}")
+    return _gpu_lanes(allowed[: settings.num_gpus], settings.per_gpu, ())
+
+
+def _free(gpus: Gpus, allowed: Sequence[Device]) -> list[Device]:
+    """The GPUs whose memory nobody uses."""
+    memory = [(device, gpus.memory(device.visible)) for device in allowed]
+    free = [device for device, use in memory if use is None or use.used_bytes <= _LITTLE_BYTES]
+    if not free:
+        raise UsageError(f"--gpus free: none is free now; there are:\n{_listing(allowed)}")
+    return free
+
+
+def _allowed_set(found: Sequence[Device]) -> str:
+    """The variable by which a user says from outside which GPUs we may use; on AMD's, HIP reads CUDA's as well."""
+    is_amd = any(device.maker == "AMD" for device in found)
+    return "HIP_VISIBLE_DEVICES" if is_amd and "HIP_VISIBLE_DEVICES" in os.environ else "CUDA_VISIBLE_DEVICES"
+
+
+def _allowed(found: Sequence[Device], visible: str | None) -> list[Device]:
+    """What the variable from outside lets us use, in its order."""
+    if visible is None:
+        return list(found)
+    words = dict.fromkeys(word.strip() for word in visible.split(",") if word.strip())
+    return [_as_named(device, word) for word in words for device in _matching(word, found)]
+
+
+def _named(words: Sequence[str], found: Sequence[Device], allowed: Sequence[Device]) -> list[Device]:
+    chosen: dict[str, Device] = {}
+    for word in words:
+        match = _matching(word, found)
+        if len(match) != 1:
+            several = "there is more than one such GPU" if match else "there is no such GPU"
+            raise UsageError(f"--gpus {word}: {several}; {_there_are(found, allowed)}")
+        if not any(device.uuid == match[0].uuid for device in allowed):
+            raise UsageError(f"--gpus {word}: {_allowed_set(found)} does not allow it; {_there_are(found, allowed)}")
+        chosen.setdefault(match[0].uuid, _as_named(match[0], word))
+    return list(chosen.values())
+
+
+def _matching(word: str, found: Sequence[Device]) -> list[Device]:
+    """The GPUs that an index or the beginning of a UUID means; a share of a GPU (MIG) only by its whole UUID."""
+    if word.startswith("MIG-") and found:
+        return [Device("gpu", word, "a share of a GPU (MIG)", word, found[0].driver, found[0].maker)]
+    if word.isdecimal():
+        return [device for device in found if device.visible == str(int(word))]
+    return [device for device in found if word and device.uuid.startswith(word)]
+
+
+def _as_named(device: Device, word: str) -> Device:
+    """By index where the user named an index, by UUID where a UUID; AMD's always by index, which every HIP knows."""
+    return device if word.isdecimal() or device.maker == "AMD" else replace(device, visible=device.uuid)
+
+
+def _there_are(found: Sequence[Device], allowed: Sequence[Device]) -> str:
+    if len(allowed) == len(found):
+        return f"there are {len(found)}:\n{_listing(found)}"
+    return f"of the {len(found)} GPUs here {_allowed_set(found)} allows {len(allowed)}:\n{_listing(allowed)}"
+
+
+def _listing(devices: Sequence[Device]) -> str:
+    return "\n".join(f"  {d.visible}  {d.name}  {d.uuid}" for d in devices) or "  none"
+
+
+def _gpu_lanes(devices: Sequence[Device], per_gpu: int, notices: tuple[str, ...]) -> Lanes:
+    """Lane i is on GPU i mod N, so that the first N videos go to N GPUs."""
+    return _numbered([device for _ in range(per_gpu) for device in devices], notices)
+
+
+def _cpu_lanes(count: int, notices: tuple[str, ...]) -> Lanes:
+    return _numbered([Device("cpu", "")] * count, notices)
+
+
+def _numbered(devices: Sequence[Device], notices: tuple[str, ...]) -> Lanes:
+    threads = max(1, cores() // max(len(devices), 1))
+    return Lanes(tuple(Lane(i, device, threads) for i, device in enumerate(devices)), notices)
+
+
+def _default_cpu_lanes() -> int:
+    import psutil
+
+    return max(1, min(_MOST_CPU_LANES, cores(), psutil.virtual_memory().total // _BYTES_A_CPU_LANE))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(usable_cores()) or os.cpu_count() or 1
