@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -148,6 +149,57 @@ def test_nothing_but_the_claim_stays(stage: Stage, dead: Owner) -> None:
     assert os.listdir(stage.claim.parent) == [stage.claim.name]
 
 
+@pytest.fixture
+def run_folder(workshop: Workshop) -> Path:
+    folder = workshop.root / ".vidfleet/runs/this"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_a_runs_claims_are_names_of_one_file_and_come_and_go_one_by_one(workshop: Workshop, run_folder: Path) -> None:
+    claims = Claims(run_folder)
+    stages = [workshop.add(name).stage for name in ("a.mp4", "b.mp4")]
+    for stage in stages:
+        claims.take(stage)
+        with pytest.raises(ClaimedError, match=f"pid {os.getpid()}"):
+            Claims().take(stage)
+    assert os.path.samefile(stages[0].claim, stages[1].claim)
+    claims.release(stages[0])
+    assert not stages[0].claim.exists()
+    assert claims.still_ours(stages[1])
+    claims.release_all()
+    assert not stages[1].claim.exists()
+
+
+def test_a_claim_is_fresh_whenever_its_run_began(stage: Stage, run_folder: Path) -> None:
+    """Else a runner on another host took it over at once."""
+    claims = Claims(run_folder)
+    for path in run_folder.iterdir():
+        os.utime(path, (1.0, 1.0))
+    claims.take(stage)
+    assert time.time() - stage.claim.stat().st_mtime < STALE_S / 2
+
+
+def test_a_run_on_another_file_system_than_its_videos_claims_too(
+    workshop: Workshop, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, link = workshop.add("far/a.mp4").stage, os.link
+
+    def refuse(source: Path, target: Path) -> None:
+        if source.parent != target.parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+    claims = Claims(run_folder)
+    claims.take(stage)
+    assert claims.still_ours(stage)
+    with pytest.raises(ClaimedError):
+        Claims(run_folder).take(stage)
+    claims.release(stage)
+    assert not os.listdir(stage.claim.parent)
+
+
 def test_a_burial_whose_digger_died_is_buried_itself(
     stage: Stage, dead: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +229,7 @@ from vidfleet.data import Stage
 from vidfleet.errors import ClaimedError
 from vidfleet.runner.claims import Claims
 folder = Path(sys.argv[1])
-claims = Claims()
+claims = Claims(Path(sys.argv[3]) if sys.argv[3] else None)
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(int(sys.argv[2])):
@@ -192,16 +244,22 @@ sys.stdin.readline()
 """
 
 
-def test_of_four_processes_that_race_for_dead_claims_exactly_one_wins_each(workshop: Workshop, dead: Owner) -> None:
+@pytest.mark.parametrize("common", [False, True], ids=["a file each", "one file of each run"])
+def test_of_four_processes_that_race_for_dead_claims_exactly_one_wins_each(
+    workshop: Workshop, dead: Owner, common: bool
+) -> None:
     count = 60
+    runs = [workshop.root / f"run{number}" if common else Path() for number in range(4)]
+    for run in runs:
+        run.mkdir(exist_ok=True) if common else None
     for number in range(count):
         (workshop.root / f"s{number}.claim").write_text(json.dumps(asdict(Claim(dead, "dead", 1.0))))
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", _RACER, str(workshop.root), str(count)], text=True,
+            [sys.executable, "-c", _RACER, str(workshop.root), str(count), str(run) if common else ""], text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
-        for _ in range(4)
+        for run in runs
     ]  # fmt: skip
     for racer in racers:
         assert racer.stdout is not None

@@ -251,8 +251,8 @@ def _kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> list[str]:
 
         return change
 
-    for name in ("rename", "replace", "unlink", "symlink_to"):
-        monkeypatch.setattr(Path, name, counted(name, getattr(Path, name)))
+    for name in ("rename", "replace", "unlink", "symlink"):
+        monkeypatch.setattr(os, name, counted(name, getattr(os, name)))
     monkeypatch.setattr(publishing, "exchange", counted("exchange", exchange))
     monkeypatch.setattr(publishing, "move_in", counted("move_in", move_in))
     return done

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vidfleet.errors import RecordError
 from vidfleet.runner import stage as staging
 from vidfleet.runner.record import RECORD_NAME, read_record
+from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ def begin(task: Task, description: Description, settings: RunSettings) -> None:
         if not is_somebody_elses(stage, description):
             _carry_folders(stage, description.traits.carry)
     if description.traits.resumable:
-        _write_aside(begun_with(stage), _identity(task, description))
+        write_whole(begun_with(stage), _identity(task, description))
 
 
 def begun_with(stage: Stage) -> Path:
@@ -114,9 +115,3 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target, follow_symlinks=False)
     except OSError:  # another file system, or one without hard links
         shutil.copy2(source, target, follow_symlinks=False)
-
-
-def _write_aside(path: Path, text: str) -> None:
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.write_text(text, "ascii")
-    aside.replace(path)

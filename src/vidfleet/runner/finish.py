@@ -16,6 +16,7 @@ from vidfleet.runner.begin import begun_with, carry_over
 from vidfleet.runner.changes import difference
 from vidfleet.runner.publish import publish
 from vidfleet.runner.reading import read_json
+from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,10 +177,8 @@ def remember_failure(task: Task, kind: str, attempt: Attempt) -> None:
         **records.plain_attempt(attempt),
         "log_tail": attempt.evidence.log_tail,
     }
-    aside = task.stage.error.with_name(f"{task.stage.error.name}.{os.getpid()}")
     with contextlib.suppress(OSError):  # it is only a memory
-        aside.write_text(json.dumps(plain, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
-        aside.replace(task.stage.error)
+        write_whole(task.stage.error, json.dumps(plain, indent=1) + "\n")
 
 
 def remember_unreadable(stage: Stage, reason: str) -> None:
@@ -188,7 +187,7 @@ def remember_unreadable(stage: Stage, reason: str) -> None:
     if last_failure(stage) != ("bad_input", reason):
         with contextlib.suppress(OSError):
             stage.error.parent.mkdir(parents=True, exist_ok=True)
-            stage.error.write_text(json.dumps(plain, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
+            write_whole(stage.error, json.dumps(plain, indent=1) + "\n")
 
 
 def last_failure(stage: Stage) -> tuple[str, str]:

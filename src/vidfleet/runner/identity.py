@@ -114,7 +114,7 @@ def hash_ends(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        digest.update(file.read(_MIB))
+        digest.update(file.read(min(size, _MIB)))
         if size > _MIB:
             file.seek(max(size - _MIB, _MIB))
             digest.update(file.read(_MIB))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidfleet.data import Lane
 from vidfleet.worker.process import THREAD_VARIABLES, hip_variables, lane_environment
 from vidfleet.workloads.imports import git_commit, imported_by
 
@@ -29,6 +30,7 @@ class MadeBy:
     """Our version, the run and the command line."""
     _commits: dict[Path, str | None] = field(default_factory=dict)
     _interpreters: dict[tuple[str, Path | None], dict[str, Any]] = field(default_factory=dict)
+    _variables: dict[Lane, dict[str, str]] = field(default_factory=dict)
 
     def git_commit(self, description: Description) -> str | None:
         """The commit of the repository that the workload's source lies in, if it lies in one."""
@@ -43,17 +45,19 @@ class MadeBy:
         if key not in self._interpreters:
             self._interpreters[key] = _ask(description, attempt.evidence.modules.split())
         known = self._interpreters[key]
+        if attempt.lane not in self._variables:
+            self._variables[attempt.lane] = _variables(attempt.lane)
         return {
             "interpreter": {name: known[name] for name in known if name != "packages"},
             "packages": known.get("packages", {}),
-            "variables": _variables(attempt),
+            "variables": self._variables[attempt.lane],
         }
 
 
-def _variables(attempt: Attempt) -> dict[str, str]:
+def _variables(lane: Lane) -> dict[str, str]:
     """The variables that we set, with their values."""
-    made = lane_environment(attempt.lane, "")
-    return {name: made[name] for name in _VARIABLES} | hip_variables(attempt.lane.device)
+    made = lane_environment(lane, "")
+    return {name: made[name] for name in _VARIABLES} | hip_variables(lane.device)
 
 
 def _ask(description: Description, loaded: list[str]) -> dict[str, Any]:

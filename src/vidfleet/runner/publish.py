@@ -10,18 +10,19 @@ import contextlib
 import errno
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import OccupiedError
 from vidfleet.runner.reading import read_json
 from vidfleet.runner.record import RECORD_NAME, forget_beside
 from vidfleet.runner.rename import copy_near, exchange, move_in, near_copy
-from vidfleet.runner.stage import discard, empty, extra_folder, visible_name
+from vidfleet.runner.stage import discard, empty, extra_folder, visible_name, way_to
 from vidfleet.runner.sync import sync_folder, sync_tree
 from vidfleet.workloads.base import hash_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vidfleet.data import Stage, Video
 
 
@@ -45,6 +46,18 @@ def publish(
         _write_journal(stage, beside, ours)
     if durable:
         sync_tree(stage.folder)
+    _put_in_place(stage, is_ours=is_ours, put_aside=put_aside)
+    if beside:
+        _finish_journal(stage)
+    if durable:
+        sync_folder(stage.target.parent)
+    with contextlib.suppress(OSError):  # it is published; the next start tries again to remove the old
+        _discard_asides(stage)
+    with contextlib.suppress(OSError):  # the links are a convenience
+        _leave_links(stage, video)
+
+
+def _put_in_place(stage: Stage, *, is_ours: bool, put_aside: str) -> None:
     try:
         move_in(stage.output, stage.target)
     except FileExistsError as error:
@@ -55,13 +68,6 @@ def publish(
         else:
             _journal(stage).unlink(missing_ok=True)
             raise OccupiedError(f"{stage.target} has appeared meanwhile, and is not ours") from error
-    _finish_journal(stage)
-    if durable:
-        sync_folder(stage.target.parent)
-    with contextlib.suppress(OSError):  # it is published; the next start tries again to remove the old
-        _discard_asides(stage)
-    with contextlib.suppress(OSError):  # the links are a convenience
-        _leave_links(stage, video)
 
 
 def _replace_old(stage: Stage) -> None:
@@ -195,9 +201,19 @@ def complete_publishing(stage: Stage) -> None:
 
 
 def _leave_links(stage: Stage, video: Video) -> None:
-    """Let absolute paths that a script wrote into its files still lead somewhere."""
-    empty(stage.folder)
-    here = os.path.realpath(stage.folder)  # ".." leaves the real folder, whatever link led into it
-    for name, there in ((stage.entry_name, video.path), (stage.entry_stem, stage.target)):
-        real = Path(os.path.realpath(there.parent), there.name)
-        (stage.folder / name).symlink_to(os.path.relpath(real, here))
+    """Let absolute paths that a script wrote into its files still lead somewhere.
+
+    The link that it saw the video by is one of the two, and mostly still there: it stays.
+    """
+    if not _holds_only(stage, way_to(video.path, stage)):
+        empty(stage.folder)
+        os.symlink(way_to(video.path, stage), stage.folder / stage.entry_name)
+    os.symlink(way_to(stage.target, stage), stage.output)
+
+
+def _holds_only(stage: Stage, link: str) -> bool:
+    """Whether nothing but its entry, a link with this text, is in the stage."""
+    if os.path.islink(stage.folder) or os.listdir(stage.folder) != [stage.entry_name]:
+        return False
+    entry = stage.folder / stage.entry_name
+    return os.path.islink(entry) and os.readlink(entry) == link

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 16 << 20
 
 
-def read_small(path: Path) -> bytes:
+def read_small(path: Path | str) -> bytes:
     """The content of a regular file; no pipe is waited for, no link followed, nothing huge is read.
 
     Raises FileNotFoundError or NotADirectoryError where there is nothing, ValueError where it is something else.
@@ -24,15 +24,24 @@ def read_small(path: Path) -> bytes:
         raise
     except OSError as error:  # a link, a socket, a device without driver, unreadable
         raise ValueError(f"it is no file that can be read: {error.strerror}") from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+            raise ValueError(f"it is no regular file of at most {MOST_BYTES >> 20} MiB")
+        return _read(descriptor, status.st_size)
+    finally:
         os.close(descriptor)
-        raise ValueError(f"it is no regular file of at most {MOST_BYTES >> 20} MiB")
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(MOST_BYTES)
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 - the caller checks what it is
+def _read(descriptor: int, size: int) -> bytes:
+    """Nearly always in one call: a file object would look at the file four times more."""
+    data = os.read(descriptor, size)
+    while len(data) < size and (more := os.read(descriptor, size - len(data))):
+        data += more
+    return data
+
+
+def read_json(path: Path | str) -> Any:  # noqa: ANN401 - the caller checks what it is
     """The JSON value in a small regular file; raises as :func:`read_small`, and ValueError where it is no JSON."""
     try:
         return json.loads(read_small(path))

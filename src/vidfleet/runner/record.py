@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vidfleet.errors import RecordError
 from vidfleet.runner.identity import identify
 from vidfleet.runner.reading import read_json, read_small
+from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -238,10 +239,9 @@ def plain_attempt(attempt: Attempt) -> dict[str, Any]:
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write aside, then rename: there is a whole record or none."""
-    aside = folder / f".{RECORD_NAME}.{os.getpid()}"
-    aside.write_text(json.dumps(record, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
-    aside.replace(folder / RECORD_NAME)
+    """Write aside, then rename: there is a whole record or none; a line for each of its parts."""
+    parts = ",\n".join(f" {json.dumps(name)}: {json.dumps(part)}" for name, part in record.items())
+    write_whole(folder / RECORD_NAME, f"{{\n{parts}\n}}\n")
 
 
 def forget_beside(folder: Path, names: Sequence[str]) -> None:

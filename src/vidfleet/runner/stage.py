@@ -68,14 +68,18 @@ def prepare(
 
     With ``keep``, what an earlier attempt left there stays, for the next one to continue in.
     """
-    if stage.folder.is_symlink():
+    if os.path.islink(stage.folder):
         stage.folder.unlink()  # somebody's link: what it leads to is not ours
-    stage.folder.mkdir(parents=True, exist_ok=True)
-    if keep:
-        _make_ready_to_continue(stage)
-    else:
-        empty(stage.folder)
-    _place(video.path, stage.folder / stage.entry_name, settings.stage_by)
+    try:
+        os.mkdir(stage.folder)
+    except FileNotFoundError:
+        stage.folder.mkdir(parents=True)
+    except FileExistsError:
+        if keep:
+            _make_ready_to_continue(stage)
+        else:
+            empty(stage.folder)
+    _place(stage, video.path, settings.stage_by)
     if stage.seen_as != stage.folder:
         _link_alias(stage)
     if not makes_output_folder:
@@ -92,7 +96,8 @@ def _make_ready_to_continue(stage: Stage) -> None:
         (stage.output / RECORD_NAME).unlink(missing_ok=True)
 
 
-def _place(video: Path, entry: Path, how: str) -> None:
+def _place(stage: Stage, video: Path, how: str) -> None:
+    entry = stage.folder / stage.entry_name
     if how == "hardlink":
         with contextlib.suppress(OSError):  # another file system: a symbolic link does as well
             os.link(os.path.realpath(video), entry)  # of the file, where the video is a link
@@ -100,7 +105,18 @@ def _place(video: Path, entry: Path, how: str) -> None:
     if how == "copy":
         shutil.copyfile(video, entry)
         return
-    entry.symlink_to(video)
+    os.symlink(way_to(video, stage), entry)
+
+
+def way_to(path: Path, stage: Stage) -> str:
+    """The text of a link in the stage that leads to ``path``, also when both have moved: nearly always ``../../x``.
+
+    ``..`` leaves a real folder, whatever link led into it.
+    """
+    state = stage.folder.parent
+    if state.parent == path.parent and not os.path.islink(state):
+        return f"../../{path.name}"
+    return os.path.relpath(os.path.join(os.path.realpath(path.parent), path.name), os.path.realpath(stage.folder))
 
 
 def _link_alias(stage: Stage) -> None:
@@ -124,7 +140,7 @@ def empty(folder: Path) -> None:
     after its own folders were moved up: that needs neither recursion nor paths longer than the system allows,
     however deep a script went.
     """
-    if folder.is_symlink():
+    if os.path.islink(folder):
         folder.unlink()
         folder.mkdir()
     waiting = _remove_files(folder)
@@ -173,7 +189,7 @@ def discard(path: Path) -> None:
 def _make_writable(folder: Path) -> None:
     """Let its owner read, write and enter a folder."""
     with contextlib.suppress(OSError):
-        mode = folder.stat().st_mode
+        mode = os.stat(folder).st_mode
         if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
             folder.chmod(stat.S_IMODE(mode) | 0o700)
 
@@ -186,9 +202,7 @@ def gather(stage: Stage, ours: frozenset[str]) -> tuple[str, ...]:
     """
     beside = []
     _make_writable(stage.output)
-    with os.scandir(stage.folder) as entries:
-        names = sorted(entry.name for entry in entries)
-    for name in names:
+    for name in sorted(os.listdir(stage.folder)):
         if name in (stage.entry_name, stage.entry_stem):
             continue
         if name.startswith(stage.entry_stem) and _is_free(stage, visible_name(stage, name), ours):
