@@ -98,6 +98,26 @@ WEIGHTS: Mapping[str, Weight] = MappingProxyType(
                 licence="Apache-2.0",
                 size_bytes=322_906,
             ),
+            Weight(
+                name="sface",
+                file_name="face_recognition_sface_2021dec.onnx",
+                # Kept in Git LFS: a raw address gives the pointer, whose oid is the SHA-256 below.
+                address="https://media.githubusercontent.com/media/opencv/opencv_zoo/"
+                "47534e27c9851bb1128ccc0102f1145e27f23f98/models/face_recognition_sface/"
+                "face_recognition_sface_2021dec.onnx",
+                sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+                licence="Apache-2.0",
+                size_bytes=38_696_353,
+            ),
+            Weight(
+                name="mobilefacenet",
+                file_name="MobileFaceNet_lenchik.onnx",
+                address=_GITHUB
+                + "lenchik-en/facedetection/02fda47a02738bf809fe8d6ee67ead5626d441bb/models/MobileFaceNet.onnx",
+                sha256="e8e15de7b894f917ecc7f068dbe12d7c00e79c9c4a7414538d8de2dcb76d6458",
+                licence="Apache-2.0",
+                size_bytes=3_985_710,
+            ),
         )
     }
 )
