@@ -88,7 +88,7 @@ def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
         except BaseException as error:  # noqa: BLE001 - the process boundary
             traceback.print_exc()
             answer = {"type": "raised", "kind": getattr(error, "failure_kind", None) or "error",
-                      "message": f"{type(error).__name__}: {error}"[:2000]}  # fmt: skip
+                      "message": _in_words(error)[:2000]}  # fmt: skip
         _flush()
         if os.getpid() != own_pid:
             os._exit(1)  # a fork of the class's that came back here: the video is not its affair
@@ -100,6 +100,12 @@ def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
             modules_told = True
         answer["peak_memory_bytes"] = after.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         say(answer)
+
+
+def _in_words(error: BaseException) -> str:
+    """What an exception says; ours are sentences for people, others are named by their type."""
+    ours = any((kind.__module__, kind.__name__) == ("vidfleet.errors", "VidfleetError") for kind in type(error).__mro__)
+    return str(error) if ours and str(error) else f"{type(error).__name__}: {error}"
 
 
 def _below(pid: int) -> List[int]:
