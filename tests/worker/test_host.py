@@ -42,7 +42,8 @@ def _call(folder: Path, *videos: str) -> list[dict[str, Any]]:
     os.close(answers)
     with os.fdopen(tell, "w") as file:
         for number, video in enumerate(videos):
-            file.write(json.dumps({"attempt": str(number), "video": video, "out": "", "original": ""}) + "\n")
+            places = {"video": video, "out": "", "original": video, "published": ""}
+            file.write(json.dumps({"attempt": str(number), **places}) + "\n")
     with os.fdopen(hear) as file:
         said = [json.loads(line) for line in file]
     assert process.wait(timeout=10) == 0
