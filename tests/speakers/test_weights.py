@@ -216,7 +216,7 @@ def test_the_known_weights_are_published_under_https_with_a_licence() -> None:
 
 def test_the_known_sums_are_those_of_the_files(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WEIGHTS", WEIGHTS)
-    for name, weight in WEIGHTS.items():
-        path = find_weight(name, folder=weights)
-        assert path is not None
-        assert path.stat().st_size == weight.size_bytes
+    here = {name: path for name in WEIGHTS if (path := find_weight(name, folder=weights))}
+    assert here.keys() >= {"lr-asd", "lr-asd-talkset", "yunet"}
+    for name, path in here.items():
+        assert path.stat().st_size == WEIGHTS[name].size_bytes
