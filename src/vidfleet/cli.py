@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vidfleet
-from vidfleet.commands import add_commands, print_json
+from vidfleet.commands import add_commands, error_to_plain, print_json
 from vidfleet.config import fill_in, read_files
 from vidfleet.errors import UsageError, VidfleetError
 from vidfleet.options import Parser, add_options, alike, read_options, to_arguments
@@ -114,6 +114,8 @@ def _guarded(argv: list[str], command: Callable[[list[str]], int]) -> int:
     from vidfleet.runner.text import printable
 
     sys.stderr.write("\n".join(["vidfleet: " + printable(lines[0]), *map(printable, lines[1:])]) + "\n")
+    if "--json" in _split(argv)[0]:
+        print_json(error_to_plain(lines, status))
     return status
 
 
@@ -224,7 +226,10 @@ def _run(options: argparse.Namespace, workload: Workload, used: Sequence[Setting
             return _show_plan(prepared, as_json=options.json)
         summary = execute(prepared, show=sys.stderr, plain=options.plain or None, stop=stop)
     except KeyboardInterrupt:
-        return 128 + (stop.signal or signal.SIGINT)
+        status = 128 + (stop.signal or signal.SIGINT)
+        if options.json:
+            print_json(error_to_plain(["interrupted before its first video"], status))
+        return status
     if options.json:
         run = summary.run_folder.name if summary.run_folder else ""
         print_json(report_to_plain(Story(summary, str(prepared.root), prepared.description.name), run))

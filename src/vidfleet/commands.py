@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vidfleet.options import Parser
 
@@ -144,6 +144,11 @@ def examine(options: argparse.Namespace) -> int:
     else:
         print_findings(findings, sys.stdout)
     return 1 if any(finding.grade == "bad" for finding in findings) else 0
+
+
+def error_to_plain(lines: Sequence[str], status: int) -> dict[str, Any]:
+    """What ``--json`` prints where there is nothing but an error: a sentence, and what to do."""
+    return {"schema": 1, "error": lines[0], "help": "\n".join(lines[1:]), "exit_status": status}
 
 
 def print_json(plain: dict[str, Any]) -> None:

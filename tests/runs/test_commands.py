@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -111,3 +113,52 @@ def test_the_built_in_takes_its_settings_from_the_file(fleet: Fleet, tmp_path: P
     done = vidfleet("speakers", fleet.root, "--dry-run", "--devices", "cpu:1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "min_track = 7 (from" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("run", "ROOT", "--json", "--retries", "many", "--", "true", "{video}"), 2),
+        (("run", "ROOT", "--json"), 2),
+        (("run", "ROOT/nowhere", "--json", "--", "true", "{video}"), 2),
+        (("run", "ROOT", "--json", "--", "no-such-program-anywhere", "{video}"), 3),
+        (("report", "ROOT", "--json"), 2),
+    ],
+)
+def test_with_json_an_error_is_a_document_too(fleet: Fleet, words: tuple[str, ...], status: int) -> None:
+    """On standard output, with the exit status; as text it stands on the other stream."""
+    fleet.video("a.mp4")
+    done = vidfleet(*(word.replace("ROOT", str(fleet.root)) for word in words))
+    said = document(done)
+    assert done.returncode == said["exit_status"] == status
+    assert said["error"] in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_status_knows_what_was_said_a_moment_ago(fleet: Fleet) -> None:
+    """Also where the ledger, which takes a line in ten seconds, will never hear of it."""
+    fleet.video("a.mp4")
+    (fleet.scripts / "tells.py").write_text(
+        "import os, time\n"
+        "class Tells:\n"
+        "    def process(self, video, out, report):\n"
+        "        for share in (0.25, 0.5):\n"
+        "            report('looking', share)\n"
+        "            time.sleep(0.5)\n"
+        "        while not os.path.exists('go'):\n"
+        "            time.sleep(0.05)\n"
+        "        open(os.path.join(out, 'x'), 'w').write('x')\n"
+    )
+    process = fleet.start("--worker", "tells:Tells", "--devices", "cpu:1")
+    running: list[dict[str, Any]] = []
+
+    def has_said_half() -> bool:
+        running[:] = document(vidfleet("status", fleet.root, "--json")).get("running", [])
+        return bool(running) and running[0]["share_done"] == 0.5
+
+    fleet.wait_for(has_said_half)
+    assert running[0]["stage"] == "looking"
+    assert {event["share_done"] for event in fleet.events("attempt_progress")} == {0.25}
+    (fleet.scripts / "go").touch()
+    assert process.wait(30) == 0
+    assert not list((fleet.root / ".vidfleet/runs").glob("*/live.*"))

@@ -90,6 +90,24 @@ def cover_only() -> bytes:
     return buffer.getvalue()
 
 
+def zipped(method: int) -> bytes:
+    """A zip archive with a film in it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("film.mp4", movie())
+    return buffer.getvalue()
+
+
+def bundled() -> bytes:
+    """The same as a tar archive."""
+    buffer, film = io.BytesIO(), movie()
+    with tarfile.open(fileobj=buffer, mode="w") as bundle:
+        inside = tarfile.TarInfo("film.mp4")
+        inside.size = len(film)
+        bundle.addfile(inside, io.BytesIO(film))
+    return buffer.getvalue()
+
+
 def cut_off(root: Path) -> Expected:
     """One film, cut at ten places: its index lies behind the pictures, and so is gone from all."""
     whole = movie(sound=True)
@@ -109,17 +127,6 @@ def no_videos(root: Path) -> Expected:
     (root / "secret.txt").write_text("nobody may read this")
     (root / "elsewhere.ts").write_bytes(movie("mpegts", "mpeg2video"))
     here = str(root / "elsewhere.ts")
-    zipped = io.BytesIO()
-    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("film.mp4", movie())
-    stored = io.BytesIO()
-    with zipfile.ZipFile(stored, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("film.mp4", movie())
-    tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w") as bundle:
-        inside = tarfile.TarInfo("film.mp4")
-        inside.size = len(movie())
-        bundle.addfile(inside, io.BytesIO(movie()))
     contents: dict[str, bytes] = {
         "zero.mp4": b"",
         "one_byte.mp4": b"\0",
@@ -132,9 +139,9 @@ def no_videos(root: Path) -> Expected:
         "random_bytes.avi": np.random.default_rng(2).bytes(200_000),
         "zeros.mp4": bytes(200_000),
         "ones.mkv": b"\xff" * 200_000,
-        "archive.mp4": zipped.getvalue(),
-        "stored_in_an_archive.mp4": stored.getvalue(),
-        "stored_in_a_tar.mp4": tar.getvalue(),
+        "archive.mp4": zipped(zipfile.ZIP_DEFLATED),
+        "stored_in_an_archive.mp4": zipped(zipfile.ZIP_STORED),
+        "stored_in_a_tar.mp4": bundled(),
         "compressed.mp4": gzip.compress(movie()),
         "program.mp4": b"\x7fELF" + bytes(500),
         "png.mp4": picture("png"),

@@ -24,12 +24,13 @@ from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution, Stop
 from vidfleet.runner.finish import remember_unreadable
 from vidfleet.runner.ledger import Ledger, RunFolder
+from vidfleet.runner.live import Live
 from vidfleet.runner.on_stop import check as check_on_stop
 from vidfleet.runner.on_stop import stop_left
 from vidfleet.runner.places import stage_of
 from vidfleet.runner.plan import Plan, judge, make_plan
 from vidfleet.runner.provenance import MadeBy
-from vidfleet.runner.show.progress import choose_display
+from vidfleet.runner.show.progress import Display, choose_display
 from vidfleet.runner.show.report import write_report
 from vidfleet.runner.show.show_plan import write_plan
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from vidfleet.data import Video
-    from vidfleet.runner.show.progress import Display
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,29 +113,23 @@ def execute(
         check_room(plan.tasks, prepared.description, _existing(prepared.settings.output or prepared.root))
     folder = _make_folder(prepared)
     write_plan(prepared, folder.path)
-    claims, made_by = Claims(), _made_by(folder)
+    claims, made_by = Claims(folder.path), _made_by(folder)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
     _remember_unreadable(prepared)
     lanes = prepared.lanes[: max(len(plan.tasks), 1)] if prepared.settings.schedule != "round-robin" else prepared.lanes
     stop = stop or Stop()
-    with Ledger(folder.ledger) as ledger, _displayed(show, plain, folder) as display:
-
-        def tell(event: Event) -> None:
-            ledger.write(event)
-            if display:
-                display.show(event)
-
+    with _listening(show, plain, folder) as listeners:
+        tell = listeners.tell
         for text in notices:
             tell(Notice(text))
         tell(RunStarted(str(prepared.root), prepared.description.name, lanes, plan.tasks, settled))
-        tick = display.tick if display else _do_nothing
         execution = _work(
-            prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=tick, stop=stop
+            prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick, stop=stop
         )
         ended_at = time.time()
         tell(RunEnded(ended_at - started_at, execution.stopped_by))
     outcomes = tuple(sorted((*settled, *_look_again(execution.outcomes, prepared)), key=lambda o: o.video.position))
-    trouble = (f"the ledger is not whole: {ledger.trouble}",) if ledger.trouble else ()
+    trouble = (f"the ledger is not whole: {listeners.ledger.trouble}",) if listeners.ledger.trouble else ()
     summary = Summary(
         outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
         stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
@@ -193,14 +187,35 @@ def _made_by(folder: RunFolder) -> MadeBy:
     return MadeBy({"version": vidfleet.__version__, "run": folder.id, "command": shlex.join(sys.argv)})
 
 
+@dataclass(frozen=True, slots=True)
+class _Listeners:
+    """All that is told what happens."""
+
+    ledger: Ledger
+    live: Live
+    display: Display | None
+
+    def tell(self, event: Event) -> None:
+        self.ledger.write(event)
+        self.live.take(event)
+        if self.display:
+            self.display.show(event)
+
+    def tick(self, now: float) -> None:
+        self.live.write()
+        if self.display:
+            self.display.tick(now)
+
+
 @contextlib.contextmanager
-def _displayed(show: TextIO | None, plain: bool | None, folder: RunFolder) -> Iterator[Display | None]:
+def _listening(show: TextIO | None, plain: bool | None, folder: RunFolder) -> Iterator[_Listeners]:
     display = choose_display(show, plain=plain, run_folder=folder.path) if show else None
-    try:
-        yield display
-    finally:
-        if display:
-            display.close()
+    with Ledger(folder.ledger) as ledger, contextlib.closing(Live(folder.path)) as live:
+        try:
+            yield _Listeners(ledger, live, display)
+        finally:
+            if display:
+                display.close()
 
 
 def _work(
@@ -235,7 +250,3 @@ def _look_again(outcomes: list[Outcome], prepared: Prepared) -> Iterator[Outcome
                 yield Outcome(outcome.video, "up_to_date", probe=outcome.probe)
                 continue
         yield outcome
-
-
-def _do_nothing(_: float) -> None:
-    """Nobody watches."""

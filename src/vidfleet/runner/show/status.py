@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from vidfleet.runner.ledger import RunFolder, all_runs, read_ledger
 from vidfleet.runner.lines import to_events
+from vidfleet.runner.live import read_live
 from vidfleet.runner.show.board import Board
 from vidfleet.runner.show.page import Page, write_blocked, write_failures
 from vidfleet.runner.show.report_page import PAGE_NAME
@@ -67,6 +68,10 @@ def _read(run: RunFolder) -> Board:
     board = Board()
     for at, event in to_events(read_ledger(run.ledger)):
         board.apply(event, at)
+    for now in read_live(run.path):
+        item = board.running.get(now.lane)
+        if item is not None and (item.task.video.relative, item.number) == (now.video, now.number):
+            item.stage, item.share_done = now.stage, now.share_done
     return board
 
 
