@@ -1,0 +1,82 @@
+"""Words that lie beside a video or in it: ``film.json``, ``film.srt``, ``film.vtt``, a subtitle stream."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from vidfleet.errors import BadInputError
+from vidfleet.speakers.data import SAMPLE_RATE, Method, Sentence, Transcript
+from vidfleet.speakers.words import whisperx
+from vidfleet.speakers.words.cues import sentences_of
+from vidfleet.speakers.words.subtitles import decode_text, read_bytes, read_file, read_streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from fractions import Fraction
+    from pathlib import Path
+
+    from vidfleet.speakers.data import Span
+    from vidfleet.speakers.speech import SoundLike
+
+ENDINGS = (".json", ".srt", ".vtt")
+"""Of the files that are looked for beside ``film.mp4``, in this order: the first knows each word's time."""
+
+
+class SidecarWords:
+    """Words of a file beside the video, else of a subtitle stream in it.
+
+    ``video`` is the real one, beside which its files lie, not a link to it. What cannot be read is told to
+    ``notice``, as a sentence without a spoken word, and the next source asked; no words are no error.
+    """
+
+    method = Method("subtitles", "")
+
+    def __init__(self, video: Path, *, zero: Fraction, notice: Callable[[str], None] | None = None) -> None:
+        self._video = video
+        self._zero = zero
+        self._notice = notice or (lambda _text: None)
+
+    def transcribe(self, sound: SoundLike | None, speech: Sequence[Span]) -> Transcript:
+        """See :class:`~vidfleet.speakers.words.base.Transcriber`."""
+        end_s = sound.length_samples / SAMPLE_RATE if sound is not None else None
+        for found in self._sources(speech):
+            kept = _until(found, end_s)
+            if kept.sentences:
+                return kept
+            if found.sentences:
+                self._notice(f"{found.source}: all its words come after the film's end")
+        return Transcript((), "")
+
+    def _sources(self, speech: Sequence[Span]) -> Iterator[Transcript]:
+        """What there is, the best first; what is broken is told and passed over."""
+        for ending in ENDINGS:
+            path = self._video.with_suffix(ending)
+            if not os.path.lexists(path):
+                continue
+            try:
+                yield self._of_json(path) if ending == ".json" else _of_file(path, speech)
+            except BadInputError as error:
+                self._notice(f"{error}; it is passed over")
+        try:
+            for index, language, cues in read_streams(self._video, zero=self._zero):
+                sentences = sentences_of(cues, speech, language=language)
+                yield Transcript(tuple(sentences), f"subtitle stream {index}", "spread")
+        except BadInputError as error:
+            self._notice(f"its subtitle streams: {error}")
+
+    def _of_json(self, path: Path) -> Transcript:
+        found = whisperx.parse(decode_text(read_bytes(path)), name=path.name)
+        return Transcript(found.sentences, path.name, "recognised" if found.are_timed else "spread")
+
+
+def _of_file(path: Path, speech: Sequence[Span]) -> Transcript:
+    return Transcript(tuple(sentences_of(read_file(path), speech)), path.name, "spread")
+
+
+def _until(found: Transcript, end_s: float | None) -> Transcript:
+    """Without the sentences that begin when the sound is over: they belong to another cut of the film."""
+    if end_s is None:
+        return found
+    kept: tuple[Sentence, ...] = tuple(item for item in found.sentences if item.start_s < end_s)
+    return Transcript(kept, found.source, found.times)
