@@ -46,6 +46,8 @@ class Stage:
         scale = min(shot.zoom * height, 0.62 * width * 1.5) / face_height
         right_px, down_px, angle_deg = _sway(time_s, place, height) if self._spec.is_handheld else (0.0, 0.0, 0.0)
         matrix = cv2.getRotationMatrix2D((x, y), angle_deg, scale)
+        if self._spec.are_lively:
+            matrix = matrix @ _lean(time_s, place, self._spec.seed, footage.face)
         matrix[:, 2] += (width / 2 + right_px - x, height * 0.47 + down_px - y)
         cell: NDArray[np.uint8] = cv2.warpAffine(
             footage.picture(at_s), matrix, (width, height), borderMode=cv2.BORDER_REPLICATE
@@ -87,6 +89,21 @@ def _to_and_fro(time_s: float, length_s: float) -> float:
         return 0.0
     phase = time_s % (2 * length_s)
     return min(phase, 2 * length_s - phase)
+
+
+def _lean(time_s: float, place: int, seed: int, face: tuple[float, float, float]) -> NDArray[np.float64]:
+    """A head that is never still, as a (3, 3) map of the picture around its face: nods, leans, comes nearer."""
+    phase = np.random.default_rng([seed, place]).uniform(0, 6.28, 5)
+    waves = np.sin(np.array([2.1, 3.3, 2.7, 1.3, 4.4]) * time_s + phase)
+    x, y, height = face
+    angle = np.deg2rad(3.0) * waves[0]
+    larger, narrower = 1 + 0.03 * waves[3], 1 + 0.04 * waves[2]  # as a head that turns away does
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = larger * turn @ np.diag([narrower, 1 + 0.02 * waves[4]])
+    move = np.array([0.04 * height * waves[1], 0.04 * height * waves[4]])
+    lean = np.eye(3)
+    lean[:2, :2], lean[:2, 2] = linear, np.array([x, y]) - linear @ (x, y) + move
+    return lean
 
 
 def _sway(time_s: float, place: int, height: int) -> tuple[float, float, float]:

@@ -44,6 +44,8 @@ class CompositeSpec:
     """What is seen of those who do not speak: a still, or a stretch of their own in which they do not."""
     is_handheld: bool = False
     """The camera sways."""
+    are_lively: bool = False
+    """Everybody nods, leans and turns a little all the time, also who is shown as a still."""
     rate: str = "25"
     """Pictures a second as a fraction, or ``variable``."""
     size: tuple[int, int] = (960, 540)

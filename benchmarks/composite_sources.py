@@ -122,6 +122,10 @@ TEST_PEOPLE = (
     ),
 )
 """No one of these is in the other table, so what was fitted there may be measured here."""
+MAKES_FACES = Talker(
+    "liveportrait_d18_faces", (Recording("liveportrait_d18.mp4", 0.0, 7.1, (243, 265, 325)),), speaks=False
+)
+"""Opens the mouth wide for seconds, twice, and says nothing."""
 FIT_VOICES = (
     Talker("jfk", (Recording("whisper_jfk.flac", 0.1, 2.4, None, text="And so my fellow Americans"),)),
     Talker("interview_late", (Recording("visualvoice_interview.mp4", 11.1, 14.0, None),)),

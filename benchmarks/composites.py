@@ -25,6 +25,7 @@ from benchmarks.composite_plan import CompositeSpec, plan
 from benchmarks.composite_sources import (
     FIT_PEOPLE,
     FIT_VOICES,
+    MAKES_FACES,
     TEST_PEOPLE,
     TEST_VOICES,
     Library,
@@ -39,10 +40,19 @@ if TYPE_CHECKING:
 
     from benchmarks.composite_plan import Plan, PlannedShot
 
-__all__ = ["FIT_SEED", "TEST_SEED", "Composite", "CompositeSpec", "make_composite", "standard_set"]
+__all__ = [
+    "FIT_SEED",
+    "HARD_SEED",
+    "TEST_SEED",
+    "Composite",
+    "CompositeSpec",
+    "hard_set",
+    "make_composite",
+    "standard_set",
+]
 
-FIT_SEED, TEST_SEED = 1000, 2000
-"""Composites for fitting are of other people than those for testing."""
+FIT_SEED, TEST_SEED, HARD_SEED = 1000, 2000, 3000
+"""Composites for fitting are of other people than those for testing; the hard ones are of people from both."""
 RATES = ("25", "24000/1001", "30000/1001", "50", "variable")
 SIZES = ((640, 360), (960, 540), (1280, 720))
 VARIABLE_STEPS_MS = (20, 33, 33, 33, 40, 50, 67)
@@ -99,6 +109,32 @@ def standard_set(seed: int, n: int) -> list[CompositeSpec]:
             )
         )
     return specs
+
+
+def hard_set(n: int) -> list[CompositeSpec]:
+    """``n`` specs in which listeners are never still: all lean and nod, and one of them makes faces."""
+    quiet = (MAKES_FACES, *(talker for talker in TEST_PEOPLE if not talker.speaks))
+    groups = [
+        (*tuple(talker for talker in people if talker.speaks), quiet[index])
+        for index, people in enumerate((TEST_PEOPLE, FIT_PEOPLE))
+    ]
+    return [
+        CompositeSpec(
+            name=f"composite_{HARD_SEED}_{index:02}",
+            seed=HARD_SEED + index,
+            people=groups[index % 2],
+            voices=(TEST_VOICES, FIT_VOICES)[index % 2],
+            faces=(3, 4, 2)[index % 3],
+            turns=5,
+            overlaps=index % 3,
+            narrator=index % 2 == 1,
+            cuts=index % 4 == 3,
+            rest=("listening", "frozen")[index // 2 % 2],
+            are_lively=True,
+            rate=RATES[index % len(RATES)],
+        )
+        for index in range(n)
+    ]
 
 
 def _frame_times(spec: CompositeSpec, length_s: float) -> list[float]:
@@ -215,14 +251,14 @@ def main() -> None:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     library = Library(options.media)
-    for seed in (FIT_SEED, TEST_SEED):
-        for spec in standard_set(seed, options.n):
-            made = make_composite(spec, options.output, options.media, library=library)
-            print(
-                f"{made.name}: {made.length_s:.1f} s, {len(made.persons)} seen, {len(made.voices)} only heard, "
-                f"{len(made.cuts_s)} cuts, {len(made.words)} words, {spec.rate} pictures a second",
-                flush=True,
-            )
+    specs = [*standard_set(FIT_SEED, options.n), *standard_set(TEST_SEED, options.n), *hard_set(options.n // 2)]
+    for spec in specs:
+        made = make_composite(spec, options.output, options.media, library=library)
+        print(
+            f"{made.name}: {made.length_s:.1f} s, {len(made.persons)} seen, {len(made.voices)} only heard, "
+            f"{len(made.cuts_s)} cuts, {len(made.words)} words, {spec.rate} pictures a second",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
