@@ -29,6 +29,10 @@ def add_commands(commands: Commands) -> None:
     logs.add_argument("--run", metavar="ID", default="", help="the log of this run")
     clean = _command(commands, "clean", clean_up, "remove what runs have left: links, old runs, .old folders")
     clean.add_argument("--dry-run", action="store_true", help="say what would be removed; remove nothing")
+    clean.add_argument(
+        "--stages", action="store_true",
+        help="also what attempts have left in their stages, of failed videos or to go on from",
+    )  # fmt: skip
     stop = _command(commands, "stop", stop_run, "ask the runner that works on a folder to end")
     stop.add_argument("--drain", action="store_true", help="let running attempts finish")
     doctor = commands.add_parser("doctor", help="say what this machine has for runs, what is missing, and what helps")
@@ -108,7 +112,7 @@ def clean_up(options: argparse.Namespace) -> int:
 
     if not options.root.is_dir():
         raise UsageError(f"{options.root} is not a folder")
-    cleaned, page = clean(options.root, dry_run=options.dry_run), Page(sys.stdout)
+    cleaned, page = clean(options.root, dry_run=options.dry_run, stages=options.stages), Page(sys.stdout)
     verb = "Would remove" if options.dry_run else "Removed"
     things = ", ".join(f"{count} x {what}" for what, count in sorted(cleaned.counts.items()))
     total = plural(sum(cleaned.counts.values()), "thing")

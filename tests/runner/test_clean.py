@@ -78,7 +78,7 @@ def test_a_claimed_stage_stays(workshop: Workshop) -> None:
     cleaned = clean(workshop.root, dry_run=False)
     assert task.stage.folder.is_dir()
     assert task.stage.claim.exists()
-    assert "1 stages that a runner has claimed" in cleaned.left
+    assert "1 stage that a runner has claimed" in cleaned.left
 
 
 def test_what_an_attempt_may_go_on_from_stays(workshop: Workshop) -> None:
@@ -89,6 +89,28 @@ def test_what_an_attempt_may_go_on_from_stays(workshop: Workshop) -> None:
     workshop.claims.release(task.stage)
     clean(workshop.root, dry_run=False)
     assert (task.stage.output / "half.txt").exists()
+
+
+def test_stages_go_where_they_are_asked_for_and_their_size_is_said_before(workshop: Workshop) -> None:
+    """Not those that a runner has claimed, nor a whole output that only waits to be published."""
+    left, claimed, whole = (workshop.add(name) for name in ("left.mp4", "claimed.mp4", "whole.mp4"))
+    for task in (left, claimed, whole):
+        workshop.prepare(task)
+        task.stage.output.mkdir()
+        (task.stage.output / "half.bin").write_bytes(bytes(1 << 20))
+    (whole.stage.output / "vidfleet.json").write_text("{}")
+    (left.stage.output / "half.bin").parent.chmod(0o500)
+    for task in (left, whole):
+        workshop.claims.release(task.stage)
+    said = clean(workshop.root, dry_run=True)
+    assert "1 stage with what an attempt has left (1.0 MiB); --stages removes these, too" in said.left
+    assert said.freed_bytes < 1 << 20 < clean(workshop.root, dry_run=True, stages=True).freed_bytes
+    cleaned = clean(workshop.root, dry_run=False, stages=True)
+    assert cleaned.counts == {"stage with what an attempt left": 1}
+    assert not left.stage.folder.exists()
+    assert (claimed.stage.output / "half.bin").exists()
+    assert (whole.stage.output / "half.bin").exists()
+    assert "1 stage whose publishing the next run completes" in cleaned.left
 
 
 @pytest.mark.parametrize("ending", [".old", ".publishing"])

@@ -2,13 +2,13 @@
 
 What goes: the links that finished stages keep, the links to stages in the temporary folder, folders that were put
 aside as ``<stem>.old``, errors of videos that are done by now, and all runs but the last. What stays: outputs, the
-last run, and each stage that still holds something an attempt may go on from.
+last run, and, unless they are asked for, stages that still hold what an attempt has left: of failed videos with
+``--keep-failed``, or for a next attempt to go on from.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,8 @@ from vidfleet.runner.claims import Claims
 from vidfleet.runner.discover import STATE_FOLDER
 from vidfleet.runner.ledger import all_runs, runs_folder
 from vidfleet.runner.record import RECORD_NAME, read_record
-from vidfleet.runner.stage import alias_folder, make_stage
+from vidfleet.runner.stage import alias_folder, discard, make_stage
+from vidfleet.runner.text import plural, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,19 +42,24 @@ class Cleaned:
     """What was left alone, and why: sentences."""
 
 
-def clean(root: Path, *, dry_run: bool) -> Cleaned:
-    """Take away what nobody needs below ``root``; with ``dry_run`` only say what that would be."""
-    return _Broom(Path(os.path.abspath(root)), dry_run=dry_run).sweep()  # noqa: PTH100 - keeps symbolic links
+def clean(root: Path, *, dry_run: bool, stages: bool = False) -> Cleaned:
+    """Take away what nobody needs below ``root``, and with ``stages`` what attempts have left in theirs, too.
+
+    With ``dry_run`` only say what that would be.
+    """
+    top = Path(os.path.abspath(root))  # noqa: PTH100 - keeps symbolic links
+    return _Broom(top, dry_run=dry_run, stages=stages).sweep()
 
 
 class _Broom:
-    def __init__(self, root: Path, *, dry_run: bool) -> None:
+    def __init__(self, root: Path, *, dry_run: bool, stages: bool) -> None:
         self._root = root
         self._dry_run = dry_run
+        self._takes_stages = stages
         self._claims = Claims()
         self._done = Cleaned()
         self._aliases = _aliases_below(root)
-        self._kept_stages = self._claimed = 0
+        self._kept_stages = self._kept_bytes = self._half_done = self._claimed = 0
 
     def sweep(self) -> Cleaned:
         """The whole of it. Where a run goes on, only old runs go: it may want each stage in the next moment."""
@@ -68,11 +74,17 @@ class _Broom:
             for alias in self._aliases.values():
                 if not alias.exists():
                     self._remove(alias, "link in the temporary folder")
-        if self._kept_stages:
-            self._done.left.append(f"{self._kept_stages} stages that hold what an attempt has left")
-        if self._claimed:
-            self._done.left.append(f"{self._claimed} stages that a runner has claimed")
+        self._say_what_is_left()
         return self._done
+
+    def _say_what_is_left(self) -> None:
+        if self._kept_stages:
+            held = f"with what an attempt has left ({size(self._kept_bytes)}); --stages removes these, too"
+            self._done.left.append(f"{plural(self._kept_stages, 'stage')} {held}")
+        if self._half_done:
+            self._done.left.append(f"{plural(self._half_done, 'stage')} whose publishing the next run completes")
+        if self._claimed:
+            self._done.left.append(f"{plural(self._claimed, 'stage')} that a runner has claimed")
 
     def _is_running(self) -> bool:
         """Whether a run goes on here, above or below; above, because `video` and `video/Frasier` overlap."""
@@ -104,9 +116,9 @@ class _Broom:
             folder.rmdir()
 
     def _stage(self, folder: Path) -> None:
-        """Remove a stage that holds links alone."""
+        """Remove a stage that holds links alone, or whatever it holds where stages are asked for."""
         if folder.name.endswith(_HALF_DONE) or any(os.path.lexists(f"{folder}{end}") for end in _HALF_DONE):
-            self._kept_stages += 1
+            self._half_done += 1
             return
         stage = Stage(folder, folder, "", folder)
         try:
@@ -118,14 +130,19 @@ class _Broom:
             self._claimed += 1
             return
         try:
-            if all(entry.is_symlink() for entry in folder.iterdir()):
-                self._remove(folder, "stage with links")
+            entries = list(folder.iterdir())
+            has_links_only = all(entry.is_symlink() for entry in entries)
+            if any((entry / RECORD_NAME).is_file() for entry in entries if not entry.is_symlink()):
+                self._half_done += 1  # a whole output, whose runner was killed before it was published
+            elif has_links_only or self._takes_stages:
+                self._remove(folder, "stage with links" if has_links_only else "stage with what an attempt left")
                 for ending in _BESIDE_STAGE:
                     folder.with_name(folder.name + ending).unlink(missing_ok=True) if not self._dry_run else None
                 if str(folder) in self._aliases:
                     self._remove(self._aliases.pop(str(folder)), "link in the temporary folder")
             else:
                 self._kept_stages += 1
+                self._kept_bytes += _size(folder)
         finally:
             if not self._dry_run:
                 self._claims.release(stage)
@@ -153,18 +170,15 @@ class _Broom:
                 self._remove(old, "folder put aside as .old")
 
     def _remove(self, path: Path, what: str) -> None:
-        size = _size(path)
+        freed_bytes = _size(path)
         if not self._dry_run:
             try:
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+                discard(path)
             except OSError as error:
                 self._done.left.append(f"{path}: {error.strerror}")
                 return
         self._done.counts[what] += 1
-        self._done.freed_bytes += size
+        self._done.freed_bytes += freed_bytes
 
 
 def _folders(root: Path, trouble: list[str]) -> Iterator[tuple[Path, frozenset[str]]]:
