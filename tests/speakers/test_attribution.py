@@ -179,6 +179,6 @@ def test_each_method_has_numbers_of_its_own() -> None:
 @pytest.mark.parametrize("fitted", [LR_ASD, EMBEDDED])
 def test_more_belief_never_makes_less_confidence(fitted: object) -> None:
     calibration = LR_ASD.calibration if fitted is LR_ASD else EMBEDDED.calibration
-    beliefs = [confidence(Evidence(p, False, 1.0, 0.9), calibration) for p in (0.0, 0.3, 0.5, 0.8, 0.99, 1.0)]
+    beliefs = [confidence(Evidence(p, False, 1.0), calibration) for p in (0.0, 0.3, 0.5, 0.8, 0.99, 1.0)]
     assert beliefs == sorted(beliefs)
     assert beliefs[0] < beliefs[-1]

@@ -26,7 +26,7 @@ from vidfleet.speakers.turns import smoothed, turns_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vidfleet.speakers.confidence import Rules
+    from vidfleet.speakers.confidence import Calibration, Rules
     from vidfleet.speakers.data import Person, Span, Transcript
     from vidfleet.speakers.turns import ScoredTrack
 
@@ -44,7 +44,7 @@ SCORE_CAP = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Spoken:
+class Spoken:
     """A word and where it stands."""
 
     word: Word
@@ -56,9 +56,11 @@ class _Spoken:
 
 
 @dataclass(frozen=True, slots=True)
-class _Belief:
+class Belief:
     """What is believed of the words of one breath."""
 
+    breath: tuple[Spoken, ...]
+    """The words, in order of time."""
     persons: tuple[int, ...]
     """The candidates; "off screen" comes after them, as the last column."""
     posterior: NDArray[np.float64]
@@ -90,15 +92,23 @@ def who_said(
     )
 
 
+def beliefs(
+    transcript: Transcript, persons: Sequence[Person], tracks: Sequence[ScoredTrack], rules: Rules
+) -> Iterator[Belief]:
+    """What is believed of all words, breath by breath; persons are given by their place."""
+    scores = _PersonScores(persons, tracks)
+    for breath in _breaths(_spoken(transcript, rules)):
+        yield _believe(breath, scores, rules)
+
+
 def _lines(
     transcript: Transcript, persons: Sequence[Person], tracks: Sequence[ScoredTrack], fitted: Fitted
 ) -> tuple[Line, ...]:
     names = [person.name for person in persons]
-    scores = _PersonScores(persons, tracks)
     said: list[tuple[int, SaidWord]] = []
-    for breath in _breaths(_spoken(transcript, fitted.rules)):
-        belief = _believe(breath, scores, fitted.rules)
-        said += [(at.sentence, word) for at, word in zip(breath, _said(breath, belief, names, fitted), strict=True)]
+    for belief in beliefs(transcript, persons, tracks, fitted.rules):
+        numbers = (at.sentence for at in belief.breath)
+        said += zip(numbers, _said(belief, names, fitted.calibration), strict=True)
     languages = [sentence.language for sentence in transcript.sentences]
     # A stable sort: the words of a sentence stay together, whatever other sentence is spoken at the same time.
     said.sort(key=lambda item: item[0])
@@ -109,7 +119,7 @@ def _lines(
     return tuple(sorted(lines, key=lambda line: line.start_s))
 
 
-def _spoken(transcript: Transcript, rules: Rules) -> list[_Spoken]:
+def _spoken(transcript: Transcript, rules: Rules) -> list[Spoken]:
     """All words in order of time, with the frames that are looked at for each."""
     pad_s = rules.pad_s + (SPREAD_PAD_S if transcript.times == "spread" else 0.0)
     result = []
@@ -119,13 +129,13 @@ def _spoken(transcript: Transcript, rules: Rules) -> list[_Spoken]:
             middle = round((word.start_s + word.end_s) / 2 * GRID_RATE)
             first = max(0, min(int(np.floor((word.start_s - pad_s) * GRID_RATE)), middle - LEAST_FRAMES // 2))
             last = max(int(np.ceil((word.end_s + pad_s) * GRID_RATE)), first + LEAST_FRAMES)
-            result.append(_Spoken(word, number, first, last))
+            result.append(Spoken(word, number, first, last))
     return sorted(result, key=lambda at: at.word.start_s)
 
 
-def _breaths(spoken: Sequence[_Spoken]) -> Iterator[list[_Spoken]]:
+def _breaths(spoken: Sequence[Spoken]) -> Iterator[list[Spoken]]:
     """Runs of words without a pause between them."""
-    breath: list[_Spoken] = []
+    breath: list[Spoken] = []
     end_s = 0.0
     for at in spoken:
         if breath and (
@@ -163,7 +173,7 @@ class _PersonScores:
         return persons, scores
 
 
-def _believe(breath: Sequence[_Spoken], scores: _PersonScores, rules: Rules) -> _Belief:
+def _believe(breath: Sequence[Spoken], scores: _PersonScores, rules: Rules) -> Belief:
     """For each word of a breath, how much speaks for each candidate, and for nobody."""
     start = min(at.first for at in breath)
     persons, frames = scores.between(start, max(at.last for at in breath))
@@ -174,7 +184,8 @@ def _believe(breath: Sequence[_Spoken], scores: _PersonScores, rules: Rules) -> 
     windows = [slice(at.first - start, at.last - start) for at in breath]
     means = np.array([known[:, window].mean(axis=1) for window in windows]).reshape(len(breath), -1)[:, keep]
     potentials = np.concatenate([rules.gain * means, np.full((len(breath), 1), rules.nobody)], axis=1)
-    return _Belief(
+    return Belief(
+        breath=tuple(breath),
         persons=tuple(person for person, kept in zip(persons, keep, strict=True) if kept),
         posterior=_along(potentials, _prices(breath, rules.switch)),
         means=means,
@@ -191,7 +202,7 @@ def _speakers(frames: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(best.sum(axis=1) >= LEAST_FRAMES)
 
 
-def _prices(breath: Sequence[_Spoken], switch: float) -> list[float]:
+def _prices(breath: Sequence[Spoken], switch: float) -> list[float]:
     """The price of a change of speaker before each word but the first: half of it where a sentence begins."""
     return [
         switch if before.sentence == at.sentence and not before.word.text.endswith((".", "?", "!")) else switch / 2
@@ -216,20 +227,25 @@ def _along(potentials: NDArray[np.float64], prices: Sequence[float]) -> NDArray[
     return np.asarray(np.exp(belief - np.logaddexp.reduce(belief, axis=1, keepdims=True)))
 
 
-def _said(breath: Sequence[_Spoken], belief: _Belief, names: Sequence[str], fitted: Fitted) -> Iterator[SaidWord]:
-    for row, at in enumerate(breath):
-        answer = int(belief.posterior[row].argmax())
-        off_screen = answer == len(belief.persons)
-        evidence = Evidence(
-            posterior=float(belief.posterior[row, answer]),
-            off_screen=off_screen,
-            seen=float(belief.seen[row]),
-            word_score=at.word.score,
-        )
+def evidence_of(belief: Belief, row: int) -> tuple[int | None, Evidence]:
+    """The answer for one word of a breath (a place in :attr:`Belief.persons`, or None) and what it rests on."""
+    answer = int(belief.posterior[row].argmax())
+    off_screen = answer == len(belief.persons)
+    evidence = Evidence(
+        posterior=float(belief.posterior[row, answer]),
+        off_screen=off_screen,
+        seen=float(belief.seen[row]),
+    )
+    return None if off_screen else answer, evidence
+
+
+def _said(belief: Belief, names: Sequence[str], calibration: Calibration) -> Iterator[SaidWord]:
+    for row, at in enumerate(belief.breath):
+        answer, evidence = evidence_of(belief, row)
         yield SaidWord(
             word=at.word,
-            person=None if off_screen else names[belief.persons[answer]],
-            confidence=confidence(evidence, fitted.calibration),
+            person=None if answer is None else names[belief.persons[answer]],
+            confidence=confidence(evidence, calibration),
             overlapping=tuple(
                 names[person]
                 for column, person in enumerate(belief.persons)

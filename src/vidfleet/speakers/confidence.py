@@ -44,8 +44,6 @@ class Calibration:
     """Added where the answer is "off screen"."""
     seen: float
     """Of the share of the word's time in which a face with a score is in the picture."""
-    word: float
-    """Of the recogniser's own score of the word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +55,6 @@ class Evidence:
     off_screen: bool
     seen: float
     """0..1: the share of the word's time in which any face with a score is in the picture."""
-    word_score: float
-    """0..1: the recogniser's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +67,11 @@ class Fitted:
 
 LR_ASD = Fitted(
     Rules(pad_s=0.1, gain=1.5, nobody=0.5, switch=3.0, turn_score=0.0),
-    Calibration(bias=0.0, posterior=1.0, off_screen=0.0, seen=0.0, word=0.0),
+    Calibration(bias=0.0, posterior=1.0, off_screen=0.0, seen=0.0),
 )
 EMBEDDED = Fitted(
     Rules(pad_s=0.2, gain=1.0, nobody=0.5, switch=3.0, turn_score=0.0),
-    Calibration(bias=0.0, posterior=0.5, off_screen=0.0, seen=0.0, word=0.0),
+    Calibration(bias=0.0, posterior=0.5, off_screen=0.0, seen=0.0),
 )
 
 
@@ -84,7 +80,7 @@ def fitted_for(method: Method) -> Fitted:
     return EMBEDDED if method.is_heuristic else LR_ASD
 
 
-def features(evidence: Evidence) -> tuple[float, float, float, float, float]:
+def features(evidence: Evidence) -> tuple[float, float, float, float]:
     """What :class:`Calibration`'s numbers are multiplied with, in the order of its fields."""
     posterior = min(max(evidence.posterior, 1e-9), 1 - 1e-9)
     logit = math.log(posterior / (1 - posterior))
@@ -93,7 +89,6 @@ def features(evidence: Evidence) -> tuple[float, float, float, float, float]:
         min(max(logit, -LOGIT_CAP), LOGIT_CAP),
         float(evidence.off_screen),
         evidence.seen,
-        evidence.word_score,
     )
 
 
@@ -104,7 +99,6 @@ def confidence(evidence: Evidence, calibration: Calibration) -> float:
         calibration.posterior,
         calibration.off_screen,
         calibration.seen,
-        calibration.word,
     )
     total = sum(weight * feature for weight, feature in zip(weights, features(evidence), strict=True))
     return round(1 / (1 + math.exp(-total)), 3)

@@ -1,0 +1,162 @@
+"""Finds the numbers of vidfleet/speakers/confidence.py from composites whose truth is known.
+
+The rules' numbers are those under which the true answers are most likely. Each composite counts three times, twice
+of them with word times that are off as a recogniser's are. The calibration is a logistic regression of "is the answer
+right" on what the answer rests on, over the same words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize
+
+from benchmarks.composite_truth import Composite
+from benchmarks.who_said_what_cases import SeenFace
+from vidfleet.speakers.attribution import beliefs, evidence_of
+from vidfleet.speakers.confidence import Calibration, Evidence, Fitted, Rules, features
+from vidfleet.speakers.data import GRID_RATE, Person, Sentence, Transcript, Word
+from vidfleet.speakers.turns import smoothed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from benchmarks.who_said_what_cases import Case
+
+PADS_S = (0.0, 0.04, 0.08, 0.12, 0.2)
+JITTERS_S = (0.0, 0.06, 0.12)
+"""How far word times are off; a recogniser's are off by about a tenth of a second."""
+PAUSE_S = 0.5
+"""Pieces of the transcript end where nobody speaks for so long."""
+UNLIKELY = 1e-3
+"""How likely a true answer is that is not among the candidates."""
+LEAST, MOST = np.array([0.1, -5.0, 0.2]), np.array([5.0, 5.0, 8.0])
+"""Within these gain, nobody and switch are looked for."""
+PRIOR = 0.02
+"""How much speaks against large numbers in the regression."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A composite as attribution sees it."""
+
+    transcript: Transcript
+    """Each word carries its number in the composite after a ``#``."""
+    persons: tuple[Person, ...]
+    """The true ones: identity's mistakes are not attribution's."""
+    faces: tuple[SeenFace, ...]
+    composite: Composite
+
+    def truth(self, word: Word) -> str | None:
+        """Who says it; None: somebody who is not in the picture."""
+        true = self.composite.words[int(word.text.rpartition("#")[2])]
+        return true.person if true.is_seen else None
+
+
+def talk_of(case: Case, jitter_s: float) -> Talk:
+    """One composite, its words off by about ``jitter_s``: whole pieces alike, and each word by half as much more."""
+    numbers = np.random.default_rng(round(jitter_s * 1000))
+    pieces: list[list[Word]] = []
+    last_s, shift_s = -9.0, 0.0
+    for number, word in enumerate(case.composite.words):
+        if word.start_s - last_s > PAUSE_S:
+            pieces.append([])
+            shift_s = float(numbers.normal(0, jitter_s))
+        last_s = max(last_s, word.end_s)
+        start_s = max(0.0, word.start_s + shift_s + float(numbers.normal(0, jitter_s / 2)))
+        pieces[-1].append(Word(f"{word.text}#{number}", start_s, start_s + word.end_s - word.start_s, 1.0))
+    sentences = tuple(
+        Sentence("", piece[0].start_s, max(word.end_s for word in piece), tuple(piece)) for piece in pieces
+    )
+    return Talk(Transcript(sentences, "truth"), case.true_persons(), case.faces, case.composite)
+
+
+def judged(talk: Talk, rules: Rules) -> Iterator[tuple[float, Evidence, bool]]:
+    """For each word: how likely the rules hold the truth to be, what their answer rests on, and if it is right."""
+    for belief in beliefs(talk.transcript, talk.persons, talk.faces, rules):
+        names = [talk.persons[person].name for person in belief.persons]
+        for row, at in enumerate(belief.breath):
+            truth = talk.truth(at.word)
+            column = len(names) if truth is None else names.index(truth) if truth in names else None
+            likely = UNLIKELY if column is None else max(float(belief.posterior[row, column]), UNLIKELY)
+            answer, evidence = evidence_of(belief, row)
+            yield likely, evidence, truth == (None if answer is None else names[answer])
+
+
+def fitted(cases: Sequence[Case], start: Fitted) -> Fitted:
+    """The numbers for these cases, looked for from ``start`` on."""
+    talks = [talk_of(case, jitter_s) for jitter_s in JITTERS_S for case in cases]
+    rules = min(
+        (_rules(talks, replace(start.rules, pad_s=pad_s)) for pad_s in PADS_S),
+        key=lambda rules: _surprise(talks, rules),
+    )
+    rules = replace(rules, turn_score=_turn_score(cases))
+    seen = [(evidence, right) for talk in talks for _likely, evidence, right in judged(talk, rules)]
+    return Fitted(rules, _calibration(seen))
+
+
+def _surprise(talks: Sequence[Talk], rules: Rules) -> float:
+    """The mean of minus the logarithm of how likely the truth is held to be."""
+    return -float(np.mean([np.log(likely) for talk in talks for likely, _evidence, _right in judged(talk, rules)]))
+
+
+def _rules(talks: Sequence[Talk], start: Rules) -> Rules:
+    def rules(numbers: NDArray[np.float64]) -> Rules:
+        gain, nobody, switch = np.clip(numbers, LEAST, MOST).tolist()
+        return replace(start, gain=round(gain, 2), nobody=round(nobody, 2), switch=round(switch, 2))
+
+    found = minimize(
+        lambda numbers: _surprise(talks, rules(numbers)),
+        np.array([start.gain, start.nobody, start.switch]),
+        method="Nelder-Mead",
+        options={"maxfev": 60, "initial_simplex": _simplex(start)},
+    )
+    return rules(found.x)
+
+
+def _simplex(start: Rules) -> NDArray[np.float64]:
+    first = np.array([start.gain, start.nobody, start.switch])
+    return np.vstack([first, first + np.diag([0.6, 0.8, 1.5])])
+
+
+def _turn_score(cases: Sequence[Case]) -> float:
+    """The score above which most frames are right."""
+    scores, truth = [], []
+    for case in cases:
+        for face in case.faces:
+            if face.true_person is not None:
+                scores.append(smoothed(face.scores))
+                times_s = (face.start + np.arange(len(face.scores)) + 0.5) / GRID_RATE
+                truth.append([face.true_person in case.composite.speaking(time_s) for time_s in times_s.tolist()])
+    all_scores, all_truth = np.concatenate(scores), np.concatenate(truth).astype(bool)
+    levels = np.arange(-2.0, 2.01, 0.1)
+    right = [float(((all_scores > level) == all_truth).mean()) for level in levels]
+    # Among the levels that are as good as the best to a thousandth, the one nearest 0: the network's own.
+    good = [float(level) for level, share in zip(levels, right, strict=True) if share >= max(right) - 1e-3]
+    return round(float(np.array(good)[np.abs(good).argmin()]), 1)
+
+
+def _calibration(seen: Sequence[tuple[Evidence, bool]]) -> Calibration:
+    rows = np.array([features(evidence) for evidence, _right in seen])
+    right = np.array([right for _evidence, right in seen], float)
+
+    def loss(weights: NDArray[np.float64]) -> float:
+        total = rows @ weights
+        fit = np.mean(np.logaddexp(0, total) - right * total)
+        return float(fit + PRIOR * np.square(weights - [0, 1, 0, 0]).sum() / 2)
+
+    found = minimize(
+        loss, np.array([0.0, 1.0, 0.0, 0.0]), method="L-BFGS-B", bounds=[(None, None), (0, None)] + 2 * [(None, None)]
+    )
+    return Calibration(*(round(float(weight), 2) for weight in found.x))
+
+
+def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.float64], *, bins: int = 10) -> float:
+    """How far confidence is from how often it is right: bins of equal width, each counted by its words."""
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
+    apart = [abs(float((confidence[places == place] - right[places == place]).sum())) for place in np.unique(places)]
+    return round(sum(apart) / max(len(confidence), 1), 4)
