@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
+
+from tests.support.fleet import write_video
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,3 +129,30 @@ def test_a_wrong_flag_is_never_ignored(fleet: Fleet) -> None:
         result = fleet.run("--script", fleet.script("leave()"), *flags)
         assert result.returncode == 2, flags
     assert not (fleet.root / ".vidfleet").exists()
+
+
+def test_two_roots_with_one_output_folder_do_not_replace_each_others_outputs(fleet: Fleet, tmp_path: Path) -> None:
+    """A path that both have is blocked for the second; a root that was moved or copied finds all done."""
+    first, second = fleet.root, tmp_path / "second"
+    fleet.video("s/a.mp4")
+    write_video(second / "s/a.mp4", frames=9)
+    write_video(second / "s/b.mp4")
+    words = ("--output", tmp_path / "made", "--devices", "cpu:1", "--script", fleet.script("leave()"))
+    assert fleet.run(*words).returncode == 0
+    before = _snapshot(tmp_path / "made/s/a")
+    fleet.root = second
+    result = fleet.run(*words)
+    assert result.returncode == 1
+    assert "give each root an --output of its own" in result.stdout
+    assert str(first / "s/a.mp4") in result.stdout.replace("\n", "")
+    assert "1 done" in result.stdout
+    assert _snapshot(tmp_path / "made/s/a") == before
+    shutil.copytree(first, tmp_path / "copied")
+    for name in ("copied", "moved"):
+        if name == "moved":
+            first.rename(tmp_path / name)
+        fleet.root = tmp_path / name
+        assert "nothing to do" in fleet.run(*words).stdout
+    fleet.root = tmp_path / "copied"
+    edited = fleet.run(*words[:-1], fleet.script("leave(text='new')"))
+    assert edited.returncode == 0, "its own video, though there is an equal one elsewhere"

@@ -14,6 +14,7 @@ from vidfleet.runner.places import sharing_a_target, stages_of
 from vidfleet.runner.probe import probe_all
 from vidfleet.runner.publish import is_half_published
 from vidfleet.runner.record import RECORD_NAME, Record, missing_promises, read_record
+from vidfleet.runner.roots import others_video
 from vidfleet.runner.text import plural
 
 if TYPE_CHECKING:
@@ -212,6 +213,9 @@ def _judge_record(
             + description.fallback
         )
     changed = difference(record, video, description, folder, settings)
+    if changed and settings.output and (other := others_video(record, video, settings.output)):
+        reason = f"its output folder was made of {other}, which is another video; give each root an --output of its own"
+        return Verdict(False, "collision", reason)
     if changed or not settings.keep_stale:
         return Verdict(bool(changed), reason=changed)
     return Verdict(False, reason=workload_difference(record, description))

@@ -30,6 +30,7 @@ from vidfleet.runner.on_stop import stop_left
 from vidfleet.runner.places import stage_of
 from vidfleet.runner.plan import Plan, judge, make_plan
 from vidfleet.runner.provenance import MadeBy
+from vidfleet.runner.roots import remember_root
 from vidfleet.runner.show.progress import Display, choose_display
 from vidfleet.runner.show.report import write_report
 from vidfleet.runner.show.show_plan import write_plan
@@ -113,6 +114,8 @@ def execute(
         check_room(plan.tasks, prepared.description, _existing(prepared.settings.output or prepared.root))
     folder = _make_folder(prepared)
     write_plan(prepared, folder.path)
+    if prepared.settings.output:
+        remember_root(prepared.settings.output.absolute(), prepared.root)
     claims, made_by = Claims(folder.path), _made_by(folder)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
     _remember_unreadable(prepared)
