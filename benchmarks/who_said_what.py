@@ -9,7 +9,7 @@ words are given to it beside each clip, so that what is measured is who said the
 * frames: of all faces seen, in how many grid frames it is right that this person speaks, or does not;
 * words: how many are given to the person who says them, or to "off screen" where that person is not in the picture;
 * off-screen recall and precision among them;
-* the diarisation error of pyannote.metrics, without a collar, overlap and off-screen speech included;
+* the diarisation and identification errors of pyannote.metrics, overlap and off-screen speech included, no collar;
 * the expected calibration error: how far the words' confidence is from how often they are right.
 
 ``--fit`` prints the numbers of vidfleet/speakers/confidence.py anew, from composites of other people.
@@ -26,7 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pyannote.core import Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
+from pyannote.metrics.identification import IdentificationErrorRate
 
 from benchmarks.composites import FIT_SEED, TEST_SEED, Composite, make_composite, standard_set
 from benchmarks.who_said_what_cases import Case, meant, true_turns
@@ -34,6 +36,7 @@ from benchmarks.who_said_what_fit import calibration_error, fitted, judged, talk
 from vidfleet.speakers.confidence import EMBEDDED, LR_ASD
 from vidfleet.speakers.data import GRID_RATE
 from vidfleet.speakers.pipeline import Speakers
+from vidfleet.speakers.results.rttm import speaker_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,6 +63,8 @@ class Measured:
     off_screen_recall: float
     off_screen_precision: float
     diarisation_error: float
+    identification_error: float
+    """The same where off screen must be called so, and each person is the one whose face it is."""
     calibration_error: float
 
 
@@ -89,9 +94,12 @@ def measure(method: str, cases: Sequence[Case]) -> Measured:
     frames = [right for case in cases for right in frames_right(case)]
     hidden = [answer for answer in answers if not answer.word.is_seen]
     said_hidden = [answer for answer in answers if answer.person is None]
-    error = DiarizationErrorRate(collar=0.0, skip_overlap=False)
+    errors = DiarizationErrorRate(), IdentificationErrorRate()
     for case in cases:
-        error(true_turns(case.composite), case.rttm)
+        whole = Timeline([Segment(0.0, case.composite.length_s)])
+        named = case.rttm.rename_labels(mapping=rttm_names(case))
+        for error in errors:
+            error(true_turns(case.composite), named, uem=whole)
     return Measured(
         method=method,
         composites=len(cases),
@@ -105,12 +113,20 @@ def measure(method: str, cases: Sequence[Case]) -> Measured:
         off_screen_words=len(hidden),
         off_screen_recall=share(answer.is_right for answer in hidden),
         off_screen_precision=share(answer.is_right for answer in said_hidden),
-        diarisation_error=round(float(abs(error)), 4),
+        diarisation_error=round(float(abs(errors[0])), 4),
+        identification_error=round(float(abs(errors[1])), 4),
         calibration_error=calibration_error(
             np.array([answer.confidence for answer in answers]),
             np.array([answer.is_right for answer in answers], float),
         ),
     )
+
+
+def rttm_names(case: Case) -> dict[str, str]:
+    """The true person for each speaker of ``speakers.rttm``."""
+    is_called = meant(case.persons, case.faces)
+    ids = speaker_ids([person.name for person in case.persons])
+    return {ids[name]: true for name, true in is_called.items()}
 
 
 def share(right: Iterable[bool]) -> float:
