@@ -117,7 +117,7 @@ def films_below(root: Path, say: Callable[[str], None]) -> Iterator[Film]:
         roles = _roles(name, one_per_person(people.entries), stored, finder)
         yield Film(name, stored.embedder, stored.joins_at, finder, roles)
     if without:
-        say(f"{without} films have no face vectors and are left out: they were made without --keep-embeddings")
+        say(f"left out, for they have no face vectors (made without --keep-embeddings): {without} of the films")
 
 
 def _folders(root: Path) -> Iterator[Path]:

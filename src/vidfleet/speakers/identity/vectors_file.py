@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfleet.errors import RecordError
+from vidfleet.speakers.data import FaceVector
 from vidfleet.speakers.identity.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vidfleet.speakers.data import FaceVector, Method
+    from vidfleet.speakers.data import Method
     from vidfleet.speakers.identity.cluster import Trail
 
 VECTORS_NAME = "pywork/face_vectors.npz"
@@ -95,6 +96,18 @@ def read_vectors(path: Path) -> StoredVectors:
             return _checked(arrays)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RecordError(f"{path} cannot be read ({error}); delete it, and run the video again") from error
+
+
+def vectors_of_tracks(path: Path, trails: Sequence[Trail]) -> tuple[FaceVector, ...]:
+    """Read the file again as vectors of these tracks; none where there is no file."""
+    if not path.is_file():
+        return ()
+    stored = read_vectors(path)
+    rows = {line: row for row, line in enumerate(stored.lines)}
+    found = [(track, rows.get(str(Place.of(trail)))) for track, trail in enumerate(trails)]
+    return tuple(
+        FaceVector(track, stored.vectors[row], int(stored.views[row])) for track, row in found if row is not None
+    )
 
 
 def _checked(arrays: Any) -> StoredVectors:  # noqa: ANN401 - numpy's type for it is private

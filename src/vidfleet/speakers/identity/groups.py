@@ -1,0 +1,39 @@
+"""Which tracks were found to have one face, kept without what the faces look like.
+
+Vectors are biometric data and go when a video is done. What follows from them stays: so persons can be found again
+after somebody has edited ``people.json``, and no picture needs to be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vidfleet.speakers.data import FaceVector
+from vidfleet.speakers.identity.cluster import persons_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vidfleet.speakers.identity.cluster import Trail
+
+ONE_GROUP = 0.5
+"""The mean cosine of two sets of tracks is 1 within one group and 0 between two."""
+
+
+def write_groups(path: Path, trails: Sequence[Trail], vectors: Sequence[FaceVector], *, joins_at: float) -> None:
+    """Write the sets of tracks whose faces are one person's, whatever people have edited."""
+    persons = persons_of(trails, vectors, spoken=[0.0] * len(trails), joins_at=joins_at)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([list(person.tracks) for person in persons]), "ascii")
+
+
+def read_groups(path: Path) -> tuple[FaceVector, ...]:
+    """Read them as vectors that are equal within a set and at right angles to all others."""
+    groups: list[list[int]] = json.loads(path.read_text("ascii"))
+    axes = np.eye(len(groups), dtype=np.float32)
+    found = [FaceVector(track, axes[number], 1) for number, group in enumerate(groups) for track in group]
+    return tuple(sorted(found, key=lambda vector: vector.track))
