@@ -151,7 +151,7 @@ def test_memory_grows_with_the_number_of_tracks_and_not_its_square() -> None:
     import tracemalloc
 
     random = np.random.default_rng(0)
-    raw = np.repeat(random.normal(size=(40, 16)), 100, axis=0) + random.normal(size=(4000, 16)) * 0.3
+    raw = np.repeat(random.normal(size=(40, 48)), 100, axis=0) + random.normal(size=(4000, 48)) * 0.3
     sums = raw / np.linalg.norm(raw, axis=1, keepdims=True)
     tracemalloc.start()
     labels = join(sums, np.ones(len(sums)), joins_at=0.5, apart=np.zeros((0, 2), np.int64))
