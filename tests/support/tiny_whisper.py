@@ -35,8 +35,6 @@ LOW, HIGH = "en", "de"
 _SIZE, _HEADS, _MELS, _TIMES, _POSITIONS = 64, 2, 80, 1500, 448
 _MULTILINGUAL = ""
 """An empty token in the vocabulary: that is how CTranslate2 knows a multilingual model."""
-_FIRST_OUTPUT = 3
-"""The last word of the prompt stands at this position: begin, language, task, no times."""
 _LOW, _HIGH, _ANGLES = 0, 1, 2
 _PERIODS = (6000, 1500, 400, 100)
 """A time is a few angles, of clocks that go round in so many fiftieths of a second: exact also in 8 bits."""
@@ -111,20 +109,22 @@ def _fill_encoder(encoder: Any) -> None:  # noqa: ANN401
 
 
 def _fill_decoder(decoder: Any, vocabulary: Sequence[str], words: Sequence[str]) -> None:  # noqa: ANN401
+    multilingual = _MULTILINGUAL in vocabulary
+    first_output = 3 if multilingual else 1  # the prompt's last token: begin, language, task, no times
     said = [vocabulary.index(_token(word)) for word in words] + [vocabulary.index("<|endoftext|>")]
     decoder.embeddings.weight = _zeros(len(vocabulary), _SIZE)
     decoder.scale_embeddings = False
     positions = np.arange(_POSITIONS)
-    looks_at_s = FIRST_WORD_S + WORD_EVERY_S * (positions - _FIRST_OUTPUT)
+    looks_at_s = FIRST_WORD_S + WORD_EVERY_S * (positions - first_output)
     encodings = _angles(looks_at_s / 0.02)
-    encodings[:_FIRST_OUTPUT] = 0  # these say the language only
+    encodings[:first_output] = 0  # these say the language only
     output = _zeros(len(vocabulary), _SIZE)
     for number, token in enumerate(said):
-        encodings[_FIRST_OUTPUT + number, _FIRST_POSITION + number] = 20
+        encodings[first_output + number, _FIRST_POSITION + number] = 20
         output[token, _FIRST_POSITION + number] = 10
-    encodings[_FIRST_OUTPUT + len(said) :, _FIRST_POSITION + len(said) - 1] = 20
+    encodings[first_output + len(said) :, _FIRST_POSITION + len(said) - 1] = 20
     for code, dimension in ((LOW, _LOW), (HIGH, _HIGH)):
-        if f"<|{code}|>" in vocabulary:
+        if multilingual:
             output[vocabulary.index(f"<|{code}|>"), dimension] = 1
     decoder.position_encodings.encodings = encodings
     decoder.projection.weight = output

@@ -30,6 +30,12 @@ class Transcriber(Protocol):
         ...
 
 
+SIDECAR_ENDINGS = (".json", ".srt", ".vtt")
+"""Of the files that are looked for beside ``film.mp4``, in this order: the first knows each word's time."""
+SIDECAR_METHOD = Method("subtitles", "")
+"""Files beside the video, else a subtitle stream in it."""
+
+
 class NoWords:
     """Finds none: the film is seen, and heard without being understood."""
 

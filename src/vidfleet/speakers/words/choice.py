@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.errors import SetupError, UsageError, WeightsError
+from vidfleet.speakers.words.base import SIDECAR_ENDINGS, SIDECAR_METHOD, NoWords
 from vidfleet.speakers.words.whisper_files import CPU_DEFAULT, GPU_DEFAULT, WhisperFiles, fetch_whisper, find_whisper
 
 if TYPE_CHECKING:
@@ -53,17 +54,12 @@ class WordsChoice:
             from vidfleet.speakers.words.sphinx import sphinx_method
 
             return sphinx_method(self.grammar)
-        from vidfleet.speakers.words.base import NoWords
-        from vidfleet.speakers.words.sidecar import SidecarWords
-
-        return SidecarWords.method if self.words == "sidecar" else NoWords.method
+        return SIDECAR_METHOD if self.words == "sidecar" else NoWords.method
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Endings of the files beside a video that its words are read from."""
-        from vidfleet.speakers.words.sidecar import ENDINGS
-
-        return ENDINGS if self.words == "sidecar" else ()
+        return SIDECAR_ENDINGS if self.words == "sidecar" else ()
 
     @property
     def notice(self) -> str:
@@ -145,14 +141,17 @@ class WordSource:
 
             self._recogniser = Sphinx(grammar=choice.grammar)
         elif choice.words == "none":
-            from vidfleet.speakers.words.base import NoWords
-
             self._recogniser = NoWords()
 
     @property
     def method(self) -> Method:
         """What finds the words."""
         return self._choice.method
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Endings of the files beside a video that its words are read from."""
+        return self._choice.inputs
 
     def of(self, video: Path, *, zero: Fraction, notice: Callable[[str], None] | None = None) -> Transcriber:
         """What finds the words of this video.

@@ -70,18 +70,30 @@ def plan_regions(sound: SoundLike, speech: Sequence[Span]) -> list[Region]:
             groups[-1].append(piece)
         else:
             groups.append([piece])
-    length_s = sound.length_samples / SAMPLE_RATE
-    found = []
-    for number, group in enumerate(groups):
-        before = groups[number - 1][-1].end_s if number else 0.0
-        after = groups[number + 1][0].start_s if number + 1 < len(groups) else length_s
-        is_continued = group[0].is_continued
-        goes_on = number + 1 < len(groups) and groups[number + 1][0].is_continued
-        first, last = group[0].start_s, group[-1].end_s
-        start_s = first - OVERLAP_S if is_continued else max(first - MARGIN_S, (before + first) / 2, 0.0)
-        end_s = last + OVERLAP_S if goes_on else max(min(last + MARGIN_S, (last + after) / 2), last)
-        found.append(Region(start_s, end_s, first if is_continued else None, last if goes_on else None))
-    return found
+    return [
+        _region(group, before, after, length_s=sound.length_samples / SAMPLE_RATE)
+        for before, group, after in zip([None, *groups], groups, [*groups[1:], None], strict=False)
+    ]
+
+
+def _region(group: list[_Piece], before: list[_Piece] | None, after: list[_Piece] | None, *, length_s: float) -> Region:
+    """What is heard of a group: to a cut and beyond, or with a margin of half the way to the neighbour at most."""
+    start_s, end_s = group[0].start_s, group[-1].end_s
+    if before is None:
+        early_s = max(start_s - MARGIN_S, 0.0)
+    else:
+        early_s = max(start_s - MARGIN_S, (before[-1].end_s + start_s) / 2)
+    if after is None:
+        late_s = max(min(end_s + MARGIN_S, length_s), end_s)
+    else:
+        late_s = min(end_s + MARGIN_S, (end_s + after[0].start_s) / 2)
+    is_continued, goes_on = group[0].is_continued, after is not None and after[0].is_continued
+    return Region(
+        start_s - OVERLAP_S if is_continued else early_s,
+        end_s + OVERLAP_S if goes_on else late_s,
+        start_s if is_continued else None,
+        end_s if goes_on else None,
+    )
 
 
 def _belongs(piece: _Piece, group: list[_Piece]) -> bool:

@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import BadInputError
-from vidfleet.speakers.data import SAMPLE_RATE, Method, Sentence, Transcript
+from vidfleet.speakers.data import SAMPLE_RATE, Sentence, Transcript
 from vidfleet.speakers.words import whisperx
+from vidfleet.speakers.words.base import SIDECAR_ENDINGS, SIDECAR_METHOD
 from vidfleet.speakers.words.cues import sentences_of
 from vidfleet.speakers.words.subtitles import decode_text, read_bytes, read_file, read_streams
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from vidfleet.speakers.data import Span
     from vidfleet.speakers.speech import SoundLike
 
-ENDINGS = (".json", ".srt", ".vtt")
-"""Of the files that are looked for beside ``film.mp4``, in this order: the first knows each word's time."""
-
 
 class SidecarWords:
     """Words of a file beside the video, else of a subtitle stream in it.
@@ -30,7 +28,7 @@ class SidecarWords:
     ``notice``, as a sentence without a spoken word, and the next source asked; no words are no error.
     """
 
-    method = Method("subtitles", "")
+    method = SIDECAR_METHOD
 
     def __init__(self, video: Path, *, zero: Fraction, notice: Callable[[str], None] | None = None) -> None:
         self._video = video
@@ -50,7 +48,7 @@ class SidecarWords:
 
     def _sources(self, speech: Sequence[Span]) -> Iterator[Transcript]:
         """What there is, the best first; what is broken is told and passed over."""
-        for ending in ENDINGS:
+        for ending in SIDECAR_ENDINGS:
             path = self._video.with_suffix(ending)
             if not os.path.lexists(path):
                 continue
