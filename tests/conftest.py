@@ -12,7 +12,8 @@ SHARED = (TOP.parent / "shared").resolve()
 
 
 def pytest_configure() -> None:
-    """Let everything that tests start find the weights."""
+    """Let everything that tests start find the weights, and look for none on the network."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if (SHARED / "weights").is_dir():
         os.environ.setdefault("VIDFLEET_WEIGHTS", str(SHARED / "weights"))
 

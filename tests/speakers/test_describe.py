@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 def test_describe_leaves_nothing_open(weights: Path) -> None:
     said = Speakers.describe(["--minTrack", "5"])
     assert json.loads(json.dumps(said)) == said
-    assert said["arguments"] == ["--minTrack", "5", "--models", "full", "--weights", str(weights.resolve())]
+    decided = ["--models", "full", "--face-embedder", "mobilefacenet", "--weights", str(weights.resolve())]
+    assert said["arguments"] == ["--minTrack", "5", *decided, "--words", "sidecar"]
     again = Speakers.describe(said["arguments"])
     assert again["fingerprint"] == said["fingerprint"]
-    assert again["arguments"][-4:] == said["arguments"][-4:]
+    assert again["arguments"][-8:] == said["arguments"][-8:]
 
 
 @pytest.mark.parametrize("mode", ["full", "embedded"])
@@ -35,7 +36,10 @@ def test_the_methods_named_are_the_methods_used(mode: str, weights: Path) -> Non
         "faces": stages.detector.method,
         "active_speaker": stages.active_speaker.method,
         "speech": stages.voice_activity.method,
+        "words": stages.words.method,
     }
+    if stages.embedder is not None:
+        used["identity"] = stages.embedder.method
     for stage, method in used.items():
         assert said[stage] == {"name": method.name, "sha256": method.sha256}
 
@@ -49,6 +53,9 @@ def test_the_methods_named_are_the_methods_used(mode: str, weights: Path) -> Non
         (["--threads", "3"], True),
         (["--nDataLoaderThread", "10"], True),
         (["--idBatch", "64"], True),
+        (["--words", "none"], False),
+        (["--same-person", "0.4"], False),
+        (["--no-page"], False),
     ],
 )
 def test_the_fingerprint_holds_what_results_depend_on(arguments: list[str], same: bool) -> None:
@@ -65,9 +72,10 @@ def test_falling_back_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("vidfleet.speakers.weights.fetch_weight", unreachable)
     said = Speakers.describe([])
-    assert "heuristic" in said["notices"][0]
+    assert any("heuristic" in notice for notice in said["notices"])
+    assert "no network" in said["fallback"]
     assert said["method"]["active_speaker"]["name"].startswith("heuristic")
-    assert said["arguments"] == ["--models", "embedded"]
+    assert said["arguments"] == ["--models", "embedded", "--words", "sidecar"]
     with pytest.raises(WeightsError):
         Speakers.describe(["--models", "full"])
 

@@ -54,13 +54,13 @@ def test_what_depends_on_something_that_changed_is_done_again_and_nothing_else(t
     do_all(tmp_path)
     again = steps(tmp_path, film="2")
     assert (again.is_done("sound"), again.is_done("film")) == (True, False)
-    assert names(tmp_path) == {"pyavi/audio.wav", f"{STEPS}/sound.json"}
+    assert names(tmp_path) == {"pyavi/audio.wav", f"{STEPS}/sound.done"}
 
 
 @pytest.mark.parametrize("harm", ["shorten", "remove", "appear", "one more", "rewrite", "link", "garble", "deep"])
 def test_a_result_that_is_not_as_it_was_is_made_again(tmp_path: Path, harm: str) -> None:
     do_all(tmp_path)
-    marker = tmp_path / STEPS / "film.json"
+    marker = tmp_path / STEPS / "film.done"
     match harm:
         case "shorten":
             (tmp_path / "scores").write_text("sco")
@@ -142,7 +142,7 @@ def test_a_changed_setting_does_again_what_depends_on_it(tmp_path: Path) -> None
     looked_at = (run.out / "pyframes/000001.jpg").stat().st_ino
     annotated = process(video, tmp_path / "out")
     assert {"pyavi/video_only.avi", "pyavi/video_out.avi"} < names(run.out)
-    assert {row["stage"] for row in annotated.log()} == {"files", "annotated_pictures", "annotated"}
+    assert not {row["stage"] for row in annotated.log()} & {"sound", "speech", "pictures", "faces", "scores"}
     assert (run.out / "pyframes/000001.jpg").stat().st_ino == looked_at
     other = process(video, tmp_path / "out", "--min-track", "12", "--no-annotated")
     assert {"faces", "tracks"} < {row["stage"] for row in other.log()}

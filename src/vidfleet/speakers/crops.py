@@ -110,6 +110,11 @@ class TrackCrops:
         """The grid frame whose picture is needed next."""
         return self.track.start + len(self._squares) // 3
 
+    @property
+    def half_size(self) -> float:
+        """Half of the side of the face cut last, in rows of the picture."""
+        return self._squares[-1]
+
     def ready(self, picture_of: Callable[[int], GridFrame]) -> Iterator[NDArray[np.uint8]]:
         """Make all crops (224, 224, 3) that can be made now, in order of time."""
         track = self.track

@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from vidfleet.speakers.active_speaker import TrackScores
 from vidfleet.speakers.crops import CROP_SIDE, CropRules, TrackCrops, face_of
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Span
+from vidfleet.speakers.identity.gallery import TrackGallery
 from vidfleet.speakers.layout import crop_name
 from vidfleet.speakers.media import AviWriter, Sound, write_jpeg
+from vidfleet.speakers.portraits import PortraitFile, TrackPortraits
 from vidfleet.speakers.seen import Seen, SeenTrack
 from vidfleet.speakers.shots import ContentShots, shots_between
 from vidfleet.speakers.tables import PickledList, faces_item, track_item, write_shots
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from vidfleet.speakers.active_speaker import TrackScorer
-    from vidfleet.speakers.data import Face, GridFrame, Scores
+    from vidfleet.speakers.data import Face, FaceVector, GridFrame, Scores
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.media import MediaInfo
     from vidfleet.speakers.settings import SpeakersSettings
@@ -71,11 +74,15 @@ class Hearing:
 class _TrackRun:
     """One track on its way through crops and scores."""
 
-    def __init__(self, crops: TrackCrops, scorer: TrackScorer) -> None:
+    def __init__(self, crops: TrackCrops, scorer: TrackScorer, gallery: TrackGallery) -> None:
         self.crops = crops
         self.scorer: TrackScorer | None = scorer
+        self.gallery = gallery
+        self.portraits = TrackPortraits()
         self.scores: Scores | None = None
         """Of a track that has ended and is kept."""
+        self.settled = False
+        """Its scores are final."""
         self.files = ExitStack()
         self.writer: AviWriter | None = None
 
@@ -88,6 +95,11 @@ class _TrackRun:
     def ended(self) -> bool:
         """Nothing more is to be done but to write it down, or to drop it."""
         return self.scorer is None
+
+    @property
+    def written_next(self) -> bool:
+        """It can be written down, or be forgotten."""
+        return self.ended and (self.settled or self.scores is None)
 
     def end(self) -> None:
         """Let go of all that is only needed while it grows."""
@@ -127,6 +139,7 @@ class FilmPass:
         self._growing: list[_TrackRun] = []
         self._unwritten: deque[_TrackRun] = deque()
         self._written: list[SeenTrack] = []
+        self._vectors: list[FaceVector] = []
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
@@ -134,6 +147,7 @@ class FilmPass:
         self._faces_file = self._files.enter_context(PickledList(work("faces.pckl")))
         self._tracks_file = self._files.enter_context(PickledList(work("tracks.pckl")))
         self._scores_file = self._files.enter_context(PickledList(work("scores.pckl")))
+        self._portraits = self._files.enter_context(PortraitFile(self._layout.portraits))
         self._grid_video: AviWriter | None = None
         if self._settings.grid_video:
             size = (self._info.width, self._info.height)
@@ -162,12 +176,17 @@ class FilmPass:
         while self._waiting and self._waiting[0][0].index < self._shots.settled:
             self._follow(*self._waiting.popleft())
 
+    @property
+    def vectors(self) -> tuple[FaceVector, ...]:
+        """What the faces of the kept tracks look like, so far as they were well seen."""
+        return tuple(self._vectors)
+
     def finish(self) -> Seen:
         """End the film: all that waits is done, and all files are written."""
         while self._waiting:
             self._follow(*self._waiting.popleft())
         self._tracker.close()
-        self._advance()
+        self._advance(shot_over=True)
         shots = shots_between(self._cuts, len(self._source_times_s))
         write_shots(shots, pickled=self._layout.work("scene.pckl"), table=self._layout.work("shots.csv"))
         return Seen(np.array(self._source_times_s), tuple(shots), tuple(self._written))
@@ -199,13 +218,18 @@ class FilmPass:
         runs = [self._begin(track) for track in begun]
         self._growing += runs
         self._unwritten.extend(runs)
-        self._advance()
+        with self._clock.of("views"):
+            for run in self._growing if self._stages.embedder is not None else ():
+                if run.track.last_seen == frame.index:
+                    run.gallery.take(frame, run.track.face)
+        self._advance(shot_over=starts_shot)
 
     def _begin(self, track: GrowingTrack) -> _TrackRun:
         scorer = self._stages.active_speaker.track(track.start, self._hearing.sound, self._hearing.speech)
-        return _TrackRun(TrackCrops(track, self._crop_rules), scorer)
+        gallery = TrackGallery(track.number, track.start, pixel_aspect=self._info.pixel_aspect)
+        return _TrackRun(TrackCrops(track, self._crop_rules), scorer, gallery)
 
-    def _advance(self) -> None:
+    def _advance(self, *, shot_over: bool) -> None:
         """Bring all open tracks as far as they can go, write the ended ones, forget what none needs."""
         for run in self._growing:
             if run.track.closed and not run.track.qualifies(self._track_rules):
@@ -215,7 +239,9 @@ class FilmPass:
                 if run.track.closed:
                     self._score(run)
         self._growing = [run for run in self._growing if not run.ended]
-        while self._unwritten and self._unwritten[0].ended:
+        if shot_over:
+            self._settle()
+        while self._unwritten and self._unwritten[0].written_next:
             self._write(self._unwritten.popleft())
         needed = min((run.crops.next_frame for run in self._growing), default=len(self._source_times_s))
         while self._pictures and self._pictures[0].index < needed:
@@ -232,6 +258,8 @@ class FilmPass:
                     self._crop_file(run).write(crop)
             with self._clock.of("scores"):
                 run.scorer.push(face_of(crop))
+            with self._clock.of("portraits"):
+                run.portraits.push(crop, side_px=2 * run.crops.half_size)
 
     def _crop_file(self, run: _TrackRun) -> AviWriter:
         if run.writer is None:
@@ -249,7 +277,16 @@ class FilmPass:
         assert run.scorer is not None
         with self._clock.of("scores"):
             run.scores = run.scorer.finish()
+        run.settled = not self._stages.active_speaker.compares_faces
         run.end()
+
+    def _settle(self) -> None:
+        """Let the faces of a shot that is over compete, where the active speaker compares them."""
+        runs = [run for run in self._unwritten if run.scores is not None and not run.settled]
+        with self._clock.of("scores"):
+            tracks = [TrackScores(run.track.start, run.scores) for run in runs if run.scores is not None]
+            for run, scores in zip(runs, self._stages.active_speaker.settle(tracks), strict=True):
+                run.scores, run.settled = scores, True
 
     def _drop(self, run: _TrackRun) -> None:
         run.end()
@@ -266,6 +303,12 @@ class FilmPass:
             self._scores_file.append(run.scores.values)
             scores = run.scores.values.astype(np.float32)
             self._written.append(SeenTrack(index, track.start, track.boxes.astype(np.float32), scores))
+            self._portraits.add(index, run.portraits.best)
+        if self._stages.embedder is not None:
+            with self._clock.of("identity"):
+                vector = run.gallery.vector(self._stages.embedder, run.scores)
+            if vector is not None:
+                self._vectors.append(replace(vector, track=index))
         if self._settings.crops:
             with self._clock.of("crop_files"):
                 self._layout.growing_crop(run.track.number).rename(self._layout.crop_picture(index))

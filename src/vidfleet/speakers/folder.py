@@ -43,7 +43,7 @@ def process_folder(folder: Path, settings: SpeakersSettings) -> int:
     Raises UsageError where there is no video, and SetupError where a model cannot be had.
     """
     videos = _videos(folder)
-    for notice in models.notices(settings, models.choose(settings)):
+    for notice in models.notices(settings, models.choose(settings), models.choose_words(settings)):
         _say(notice)
     speakers = Speakers(settings)
     speakers.setup("cuda")

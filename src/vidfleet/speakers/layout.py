@@ -7,9 +7,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidfleet.speakers.settings import OutputSettings
 
 STEPS = "pywork/.steps"
 """What the steps leave for each other, and the word that each is done (see ``steps``)."""
+SOUND = "pyavi/audio.wav"
+SPEECH = f"{STEPS}/speech.json"
+WORDS = f"{STEPS}/words.json"
+SEEN = f"{STEPS}/seen.npz"
+PORTRAITS = f"{STEPS}/portraits.zip"
+GROUPS = f"{STEPS}/groups.json"
+"""The results of the steps that later ones read."""
+PICTURES = (
+    "pyframes",
+    "pycrop",
+    "pyavi/video.avi",
+    *(f"pywork/{name}.pckl" for name in ("scene", "faces", "tracks", "scores")),
+    "pywork/shots.csv",
+    SEEN,
+    PORTRAITS,
+)
+"""What the one pass over the pictures makes."""
 FOLDERS = ("pyavi", "pyframes", "pywork", "pycrop")
 """The folders of an output folder; each is there, if only empty."""
 COUNTED = ("pyframes", "pycrop")
@@ -23,12 +44,29 @@ ALWAYS = (
     "pywork/scores.pckl",
     "pywork/tracks.csv",
     "pywork/time_log.jsonl",
+    "transcript.json",
+    "transcript.vtt",
+    "transcript.ass",
+    "people.json",
+    "pywork/raw_diriazation.pckl",
+    "pywork/matched_diriazation.pckl",
+    "pywork/tracks_identity.pckl",
 )
 """Files that every video ends with, also one without a face or a sound track."""
 ANNOTATED = ("pyavi/video_only.avi", "pyavi/video_out.avi")
 """Files of the annotated video."""
 GRID_VIDEO = ("pyavi/video.avi",)
 """The input on the 25 Hz grid, on request."""
+PAGE = ("index.html",)
+"""The page for people."""
+PANEL = ("pyavi/video_with_panel.mp4", "pywork/panel_subtitles.ass")
+"""The film with the conversation beside it, on request."""
+SOFT_SUBTITLES = ("pyavi/video_out_with_audio_subs.mp4",)
+"""The film with subtitles that can be switched off, on request."""
+PREVIEW = "pyavi/preview.mp4"
+"""A small copy for the page, where browsers do not play the film itself."""
+PEOPLE = "people.json"
+"""Who is who, for people to edit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +100,11 @@ class Layout:
         """The input on the 25 Hz grid."""
         return self.folder / "pyavi" / "video.avi"
 
+    @property
+    def portraits(self) -> Path:
+        """The best pictures of each track."""
+        return self.folder / PORTRAITS
+
     def work(self, name: str) -> Path:
         """A file of ``pywork``."""
         return self.folder / "pywork" / name
@@ -88,6 +131,13 @@ def crop_name(index: int) -> str:
     return f"pycrop/{index:05d}"
 
 
-def promised(*, annotated: bool, grid_video: bool) -> tuple[str, ...]:
+def promised(settings: OutputSettings) -> tuple[str, ...]:
     """The files that must be there and not empty when a video is done."""
-    return ALWAYS + (ANNOTATED if annotated else ()) + (GRID_VIDEO if grid_video else ())
+    wanted = (
+        (settings.annotated, ANNOTATED),
+        (settings.grid_video, GRID_VIDEO),
+        (settings.page, PAGE),
+        (settings.panel, PANEL),
+        (settings.soft_subtitles, SOFT_SUBTITLES),
+    )
+    return ALWAYS + tuple(name for is_wanted, names in wanted if is_wanted for name in names)

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import fields
-from typing import Any
+from dataclasses import fields, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from vidfleet import __version__
 from vidfleet.errors import SetupError
-from vidfleet.speakers.settings import ModelSettings, OldSettings, SpeakersSettings
-from vidfleet.speakers.weights import WEIGHTS, Models, choose_models
+from vidfleet.speakers.settings import ModelSettings, OldSettings, SpeakersSettings, WordSettings
+from vidfleet.speakers.weights import WEIGHTS, Models, choose_models, find_weight
+from vidfleet.speakers.words import choice as words_choice
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vidfleet.speakers.words.choice import WordsChoice
 
 PACKAGES = ("av", "cv2", "faster_whisper", "numpy", "onnx", "onnxruntime", "scenedetect", "scipy")
 _GRID_RATE = 25
@@ -22,6 +29,9 @@ YUNET_NAME = "YuNet"
 HAAR_NAME = "heuristic: OpenCV haarcascade_frontalface_alt2"
 SILERO_NAME = "Silero VAD v6"
 MOUTH_NAME = "heuristic: mouth motion"
+EMBEDDERS = {"sface": "SFace 2021dec", "mobilefacenet": "MobileFaceNet"}
+"""Weights that tell faces apart, the best first."""
+ONE_A_TRACK = "heuristic: one person per track"
 
 
 def check_installed() -> None:
@@ -35,57 +45,113 @@ def check_installed() -> None:
 
 def choose(settings: SpeakersSettings) -> Models:
     """Find or fetch the weights that ``settings`` ask for; see :func:`weights.choose_models`."""
-    return choose_models(settings.models, ("yunet", asd_weights(settings)), folder=settings.weights)
+    found = choose_models(settings.models, ("yunet", asd_weights(settings)), folder=settings.weights)
+    if found.are_embedded:  # such faces have no landmarks, without which they cannot be compared
+        return found
+    return replace(found, paths=MappingProxyType({**found.paths, **_choose_embedder(settings)}))
 
 
-def methods(settings: SpeakersSettings, chosen: Models) -> dict[str, dict[str, str]]:
+def _choose_embedder(settings: SpeakersSettings) -> dict[str, Path]:
+    """The weights that tell faces apart; none where nobody named them and they cannot be had."""
+    wanted, folder = settings.face_embedder, settings.weights
+    if wanted == "none":
+        return {}
+    if wanted != "auto":
+        return dict(choose_models("full", (wanted,), folder=folder).paths)
+    for name in EMBEDDERS:
+        path = find_weight(name, folder=folder)
+        if path is not None:
+            return {name: path}
+    return dict(choose_models("auto", (next(iter(EMBEDDERS)),), folder=folder).paths)
+
+
+def embedder_of(chosen: Models) -> str:
+    """Our name of the weights that tell faces apart, or ``none``."""
+    return next((name for name in EMBEDDERS if name in chosen.paths), "none")
+
+
+def choose_words(settings: SpeakersSettings) -> WordsChoice:
+    """Decide where words come from; see :func:`~vidfleet.speakers.words.choice.choose_words`.
+
+    With ``--models embedded`` no model is looked for but where one was asked for by name.
+    """
+    embedded = settings.models == "embedded" and settings.words == "auto" and settings.whisper is None
+    return words_choice.choose_words(
+        "sidecar" if embedded else settings.words,
+        whisper=settings.whisper,
+        language=settings.language,
+        grammar=settings.grammar,
+        weights=settings.weights,
+        gpu=words_choice.has_gpu(),
+    )
+
+
+def methods(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> dict[str, dict[str, str]]:
     """Name the model of each stage and the SHA-256 of its weights, for the record."""
     return {
+        "words": {"name": words.method.name, "sha256": words.method.sha256},
         "shots": {"name": "PySceneDetect ContentDetector", "sha256": ""},
         "speech": {"name": SILERO_NAME, "sha256": _silero_sha256()},
         "faces": _method(YUNET_NAME, "yunet", chosen) if chosen.paths else {"name": HAAR_NAME, "sha256": ""},
         "active_speaker": _method("LR-ASD " + _asd_file(settings), asd_weights(settings), chosen)
         if chosen.paths
         else {"name": MOUTH_NAME, "sha256": ""},
+        "identity": _method(EMBEDDERS[embedder_of(chosen)], embedder_of(chosen), chosen)
+        if embedder_of(chosen) != "none"
+        else {"name": ONE_A_TRACK, "sha256": ""},
     }
 
 
-def fingerprint(settings: SpeakersSettings, chosen: Models) -> dict[str, Any]:
+def fingerprint(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> dict[str, Any]:
     """Say what the results depend on."""
-    apart = {item.name for group in (ModelSettings, OldSettings) for item in fields(group)}
+    apart = {item.name for group in (ModelSettings, WordSettings, OldSettings) for item in fields(group)}
+    apart.add("face_embedder")
     numbers = {item.name: getattr(settings, item.name) for item in fields(settings) if item.name not in apart}
     return {
         "version": __version__,
         "settings": numbers | {"score_weighting": settings.score_weighting},
-        "method": methods(settings, chosen),
+        "language": settings.language,
+        "method": methods(settings, chosen, words),
     }
 
 
-def as_arguments(chosen: Models) -> list[str]:
+def as_arguments(chosen: Models, words: WordsChoice) -> list[str]:
     """The words that make every lane choose the same; later words win over earlier ones."""
     if chosen.are_embedded:
-        return ["--models", "embedded"]
+        return ["--models", "embedded", *words.arguments]
     folders = {path.absolute().parent for path in chosen.paths.values()}
-    return ["--models", "full", *(["--weights", str(folders.pop())] if len(folders) == 1 else [])]
+    where = ["--weights", str(folders.pop())] if len(folders) == 1 else []
+    return ["--models", "full", "--face-embedder", embedder_of(chosen), *where, *words.arguments]
 
 
-def fallback(settings: SpeakersSettings, chosen: Models) -> str:
+def fallback(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> str:
     """Say what is missing for the full models, and the ways out; empty where nobody needs to know."""
-    if settings.models != "auto" or not chosen.are_embedded:
-        return ""
-    return (
-        f"{chosen.reason.splitlines()[0]}\n"
-        "--models full says how to get the weights; --models embedded does all videos again without them."
-    )
-
-
-def notices(settings: SpeakersSettings, chosen: Models) -> list[str]:
-    """Sentences for the user, before the first video."""
     found = []
-    if fallback(settings, chosen):
+    if settings.models == "auto" and chosen.are_embedded:
+        found.append(
+            f"{chosen.reason.splitlines()[0]}\n"
+            "--models full says how to get the weights; --models embedded does all videos again without them."
+        )
+    if words.reason:
+        found.append(
+            f"{words.reason.splitlines()[0]}\n"
+            "--words whisper says how to get the model; --words sidecar does all videos again without it."
+        )
+    return "\n".join(found)
+
+
+def notices(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> list[str]:
+    """Sentences for the user, before the first video."""
+    found = [words.notice] if words.notice else []
+    if settings.models == "auto" and chosen.are_embedded:
         found.append(
             f"{chosen.reason.splitlines()[0]}; so the embedded methods find faces and speakers, marked heuristic in "
             "all results. With --models full this says how to get the weights."
+        )
+    if not chosen.are_embedded and settings.face_embedder == "auto" and embedder_of(chosen) == "none":
+        found.append(
+            "The weights that tell faces apart (sface) are not here and cannot be fetched; so each face track is a "
+            "person of its own. With --face-embedder sface this says how to get them."
         )
     idle = [
         max(item.metadata["also"], key=len)

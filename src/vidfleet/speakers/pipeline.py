@@ -37,20 +37,20 @@ class Speakers:
         """
         settings = read_settings(arguments)
         models.check_installed()
-        chosen = models.choose(settings)
+        chosen, words = models.choose(settings), models.choose_words(settings)
         return {
             "name": "speakers",
-            "arguments": [*arguments, *models.as_arguments(chosen)],
-            "fingerprint": models.fingerprint(settings, chosen),
-            "expected": list(promised(annotated=settings.annotated, grid_video=settings.grid_video)),
+            "arguments": [*arguments, *models.as_arguments(chosen, words)],
+            "fingerprint": models.fingerprint(settings, chosen, words),
+            "expected": list(promised(settings)),
             "counted": list(COUNTED),
-            "method": models.methods(settings, chosen),
-            "fallback": models.fallback(settings, chosen),
+            "method": models.methods(settings, chosen, words),
+            "fallback": models.fallback(settings, chosen, words),
             "disk": models.disk_use(settings),
-            "notices": models.notices(settings, chosen),
+            "notices": models.notices(settings, chosen, words),
             "resumable": True,
             "carry": ["people.json", *(f"{name}/" for name in FOLDERS)],
-            "inputs": [],
+            "inputs": list(words.inputs),
         }
 
     @classmethod

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfleet.speakers.data import Shot
+from vidfleet.speakers.data import GRID_RATE, Shot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,11 @@ class Seen:
     def frames(self) -> int:
         """How many grid frames the film has."""
         return len(self.source_times_s)
+
+    @property
+    def spoken_s(self) -> tuple[float, ...]:
+        """For how long each track is seen speaking."""
+        return tuple(int((track.scores > 0).sum()) / GRID_RATE for track in self.tracks)
 
     def save(self, path: Path) -> None:
         """Write it as an ``.npz`` of plain arrays."""

@@ -130,6 +130,42 @@ class StageSettings:
 
 
 @dataclass(frozen=True)
+class WordSettings:
+    """Where words come from."""
+
+    words: Literal["auto", "whisper", "sphinx", "sidecar", "none"] = option(
+        "auto",
+        "where words come from: a Whisper model, PocketSphinx, files beside the video and subtitles in it, nowhere; "
+        "auto: whisper where its model can be had, else sidecar",
+    )
+    whisper: str | None = option(
+        None, "a Whisper model's name or folder (default: large-v3-turbo on a GPU, else small)", metavar="NAME|DIR"
+    )
+    language: str | None = option(
+        None, "the language that is spoken, such as en (default: found for each stretch of speech)", metavar="CODE"
+    )
+    grammar: Path | None = option(None, "what may be said, for --words sphinx (JSGF)", metavar="FILE")
+
+
+@dataclass(frozen=True)
+class PersonSettings:
+    """Who is who."""
+
+    face_embedder: Literal["auto", "sface", "mobilefacenet", "none"] = option(
+        "auto", "the network that tells faces apart; none: each track is a person of its own"
+    )
+    same_person: float | None = option(
+        None,
+        "faces whose cosine is above this are one person's (default: the network's own)",
+        metavar="C",
+        parse=parse_share,
+    )
+    keep_embeddings: bool = option(
+        False, "keep what each face looks like to the network (pywork/face_vectors.npz): biometric data, for a series"
+    )
+
+
+@dataclass(frozen=True)
 class OutputSettings:
     """What is written."""
 
@@ -139,6 +175,26 @@ class OutputSettings:
     crops: bool = option(True, "write a video and its sound for each face track (pycrop)")
     annotated: bool = option(True, "write the annotated video (pyavi/video_only.avi and video_out.avi)")
     grid_video: bool = option(False, "write the input on the 25 Hz grid (pyavi/video.avi)")
+    page: bool = option(True, "write index.html: the film, who speaks when, what was said")
+    panel: bool = option(
+        False,
+        "write the film with the conversation beside it (pyavi/video_with_panel.mp4)",
+        also=("--renderPanel",),
+    )
+    panel_width_ratio: float = option(
+        0.28,
+        "the panel's width, as a share of the picture's",
+        also=("--panelWidthRatio",),
+        metavar="R",
+        parse=parse_share,
+    )
+    panel_max_items: int = option(
+        6, "the most lines in the panel at once", also=("--panelMaxItems",), metavar="N", parse=parse_whole
+    )
+    panel_theme: Literal["dark", "light", "glass"] = option("dark", "the panel's colours", also=("--panelTheme",))
+    soft_subtitles: bool = option(
+        False, "write the film, its streams copied, with the lines as subtitles (pyavi/video_out_with_audio_subs.mp4)"
+    )
 
 
 @dataclass(frozen=True)
@@ -154,17 +210,15 @@ class OldSettings:
     asd_batch: str = option("", SUPPRESS, also=("--asdBatch",))
     crop_workers: str = option("", SUPPRESS, also=("--cropWorkers",))
     scene_workers: str = option("", SUPPRESS, also=("--sceneWorkers",))
-    render_panel: bool = option(False, SUPPRESS, also=("--renderPanel",))
-    panel_width_ratio: str = option("", SUPPRESS, also=("--panelWidthRatio",))
-    panel_max_items: str = option("", SUPPRESS, also=("--panelMaxItems",))
-    panel_theme: str = option("", SUPPRESS, also=("--panelTheme",))
     panel_compose: str = option("", SUPPRESS, also=("--panelCompose",))
     start: int = option(0, SUPPRESS, parse=parse_whole)
     duration: int = option(0, SUPPRESS, parse=parse_whole)
 
 
 @dataclass(frozen=True)
-class SpeakersSettings(ModelSettings, InputSettings, StageSettings, OutputSettings, OldSettings):
+class SpeakersSettings(
+    ModelSettings, InputSettings, StageSettings, WordSettings, PersonSettings, OutputSettings, OldSettings
+):
     """Everything about the speakers pipeline."""
 
 
@@ -172,6 +226,8 @@ SPEAKERS_GROUPS: tuple[tuple[str, type], ...] = (
     ("models", ModelSettings),
     ("what is read", InputSettings),
     ("stages", StageSettings),
+    ("words", WordSettings),
+    ("who is who", PersonSettings),
     ("what is written", OutputSettings),
 )
 """Headings and fields for help."""

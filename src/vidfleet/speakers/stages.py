@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.speakers import models
-from vidfleet.speakers.active_speaker import ActiveSpeaker, LrAsd, MouthMotion
+from vidfleet.speakers.active_speaker import ActiveSpeaker, LrAsd
 from vidfleet.speakers.faces import HAAR_CONFIDENCE, YUNET_CONFIDENCE, FaceDetector, HaarFaces, YuNet
+from vidfleet.speakers.identity.embed import EMBEDDERS, FaceEmbedder
+from vidfleet.speakers.mouth_motion import MouthMotion
 from vidfleet.speakers.speech import VoiceActivity
+from vidfleet.speakers.words.choice import WordSource
 
 if TYPE_CHECKING:
     from vidfleet.speakers.settings import SpeakersSettings
+    from vidfleet.speakers.weights import Models
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,9 @@ class Stages:
     detector: FaceDetector
     active_speaker: ActiveSpeaker
     voice_activity: VoiceActivity
+    words: WordSource
+    embedder: FaceEmbedder | None = None
+    """None: faces are not compared, and each track is a person of its own."""
 
     @property
     def are_heuristic(self) -> bool:
@@ -35,10 +42,11 @@ def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
     """
     chosen = models.choose(settings)
     voice_activity = VoiceActivity(threads=threads)
+    words = WordSource(models.choose_words(settings), threads=threads, device=device)
     scale, confidence = settings.facedet_scale, settings.face_confidence
     if chosen.are_embedded:
         haar = HaarFaces(scale=scale, confidence=HAAR_CONFIDENCE if confidence is None else confidence)
-        return Stages(haar, MouthMotion(), voice_activity)
+        return Stages(haar, MouthMotion(), voice_activity, words)
     on: Literal["cuda", "cpu"] = "cuda" if device == "cuda" else "cpu"
     yunet = YuNet(
         chosen.paths["yunet"],
@@ -53,4 +61,9 @@ def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
         weighting=settings.score_weighting,
         device=on,
     )
-    return Stages(yunet, lr_asd, voice_activity)
+    return Stages(yunet, lr_asd, voice_activity, words, _embedder(chosen, threads=threads, device=on))
+
+
+def _embedder(chosen: Models, *, threads: int, device: str) -> FaceEmbedder | None:
+    name = models.embedder_of(chosen)
+    return None if name == "none" else EMBEDDERS[name](chosen.paths[name], threads=threads, device=device)

@@ -1,7 +1,7 @@
 """Which steps of a video's work are done already, by an attempt that was killed or by an earlier run.
 
 Each step has a key, a hash of all that its result depends on, and the files that it makes. When they are whole, a
-marker is put beside them, ``pywork/.steps/<name>.json``: written aside and renamed, so it is there or not. A step
+marker is put beside them, ``pywork/.steps/<name>.done``: written aside and renamed, so it is there or not. A step
 whose marker has another key, or whose files are not as they were, is done again, and what no step that counts has
 made is removed before any work begins. Nothing is ever written into a file that was there: it may be a hard link
 into the folder that is about to be replaced.
@@ -98,7 +98,9 @@ def key_of(**parts: Any) -> str:  # noqa: ANN401 - plain JSON values
 
 
 def content_key(path: Path) -> str:
-    """Hash a video's size, first and last MiB: what its identity is everywhere."""
+    """Hash a file's size, first and last MiB, which is what its identity is everywhere; nothing where there is none."""
+    if not path.is_file():
+        return ""
     size = path.stat().st_size
     ends = hashlib.sha256(str(size).encode("ascii"))
     with path.open("rb") as file:
@@ -114,7 +116,7 @@ def settings_of(settings: object, *names: str) -> Mapping[str, Any]:
 
 
 def _marker(name: str) -> str:
-    return f"{STEPS}/{name}.json"
+    return f"{STEPS}/{name}.done"
 
 
 def _look(path: Path) -> list[int]:

@@ -45,6 +45,8 @@ class GrowingTrack:
         self.start = face.frame
         self.detections = 1
         self.closed = False
+        self.face = face
+        """What was detected of it last: in the frame ``last_seen``."""
         self._boxes = array("d", face.box)
 
     @property
@@ -74,6 +76,7 @@ class GrowingTrack:
         path = before + (np.array(face.box) - before) * (np.arange(1, steps + 1) / steps)[:, np.newaxis]
         self._boxes.extend(path.ravel().tolist())
         self.detections += 1
+        self.face = face
 
     def qualifies(self, rules: TrackRules) -> bool:
         """Whether it is kept."""

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet import __version__
-from vidfleet.speakers.data import Span
+from vidfleet.speakers.attribution import who_said
+from vidfleet.speakers.confidence import fitted_for
+from vidfleet.speakers.data import GRID_RATE
+from vidfleet.speakers.drawing import annotated_film, preview_film
 from vidfleet.speakers.film import FilmPass, Hearing
-from vidfleet.speakers.layout import ANNOTATED, STEPS
-from vidfleet.speakers.media import AviWriter, Sound, VideoSource, add_sound, extract_sound
-from vidfleet.speakers.render import DrawnTrack, Painter
+from vidfleet.speakers.identity.groups import ONE_GROUP, read_groups, write_groups
+from vidfleet.speakers.identity.held import identify
+from vidfleet.speakers.identity.vectors_file import VECTORS_NAME, vectors_of_tracks, write_vectors
+from vidfleet.speakers.kept import read_spans, read_words, write_spans, write_words
+from vidfleet.speakers.layout import ANNOTATED, GROUPS, PAGE, PEOPLE, PICTURES, PREVIEW, SEEN, SOUND, SPEECH, WORDS
+from vidfleet.speakers.media import Sound, VideoSource, extract_sound
+from vidfleet.speakers.page import ResultsPage, relative_url, write_page
+from vidfleet.speakers.page.playable import browser_plays
+from vidfleet.speakers.portraits import faces_of
+from vidfleet.speakers.results import write_results
 from vidfleet.speakers.seen import Seen
 from vidfleet.speakers.settings import StageSettings
 from vidfleet.speakers.steps import Step, Steps, content_key, key_of, settings_of
 from vidfleet.speakers.tables import StageClock, write_tracks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from vidfleet.speakers.data import Method
+    from vidfleet.speakers.data import Conversation, FaceVector, Method, Person, Transcript
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.speakers.stages import Stages
@@ -32,9 +44,8 @@ if TYPE_CHECKING:
 REPORT_EVERY_S = 0.5
 SOUND_SHARE, DRAWING_SHARE = 0.03, 0.17
 """How much of the whole the first and the last stage take, by measure on talking heads."""
-SOUND = "pyavi/audio.wav"
-SPEECH = f"{STEPS}/speech.txt"
-SEEN = f"{STEPS}/seen.npz"
+SHOWN_FILES = ("transcript.json", "transcript.srt", "transcript.vtt", "transcript.ass", "speakers.rttm", "people.json")
+"""What the page links to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +83,24 @@ class Work:
         self._source = VideoSource.open(
             places.video, video_stream=settings.video_stream, audio_stream=settings.audio_stream, threads=threads
         )
-        self._steps = Steps(layout.folder, plan_steps(places.video, settings, stages), kept=("people.json",))
+        self._steps = Steps(layout.folder, plan_steps(places, settings, stages), kept=(PEOPLE,))
         layout.make()
 
     def run(self) -> None:
         """Go from the video to its folder."""
         hearing = self._hear()
+        transcript = self._understand(hearing)
         seen = self._see(hearing)
         if hearing.sound is None:
             hearing.write(self._layout.sound, 0, seen.frames)
-        self._tell(seen)
-        if self._settings.annotated:
-            self._annotate(seen)
+        persons = self._recognise(seen)
+        conversation = self._attribute(transcript, hearing, seen, persons)
+        self._tell(conversation, transcript, seen)
+        self._draw(hearing, seen)
+        if self._settings.page:
+            self._show(conversation, seen)
+        if not self._settings.keep_embeddings:
+            self._steps.forget("vectors")
         self._clock.write(self._layout.work("time_log.jsonl"), video_name=self._places.original.stem)
         self._report("done", 1.0)
 
@@ -98,12 +115,22 @@ class Work:
         if not self._steps.is_done("speech"):
             with self._steps.doing("speech"), self._clock.of("speech"):
                 found = self._stages.voice_activity.find(sound) if sound else ()
-                _write_spans(self._layout.folder / SPEECH, found)
-        return Hearing(sound, _read_spans(self._layout.folder / SPEECH))
+                write_spans(self._layout.folder / SPEECH, found)
+        return Hearing(sound, read_spans(self._layout.folder / SPEECH))
+
+    def _understand(self, hearing: Hearing) -> Transcript:
+        """The words that are spoken, whoever says them."""
+        if not self._steps.is_done("words"):
+            self._report("words", SOUND_SHARE)
+            with self._steps.doing("words"), self._clock.of("words"):
+                source = self._stages.words.of(self._places.original, zero=self._source.zero, notice=_say)
+                write_words(self._layout.folder / WORDS, source.transcribe(hearing.sound, hearing.speech))
+        return read_words(self._layout.folder / WORDS)
 
     def _see(self, hearing: Hearing) -> Seen:
         """The one pass over the pictures, from which all results come."""
-        kept = Seen.load(self._layout.folder / SEEN) if self._steps.is_done("pictures") else None
+        has_faces = self._steps.is_done("vectors") or self._steps.is_done("groups")
+        kept = Seen.load(self._layout.folder / SEEN) if has_faces and self._steps.is_done("pictures") else None
         if kept is not None:
             return kept
         last = 1.0 - (DRAWING_SHARE if self._settings.annotated else 0.0)
@@ -119,72 +146,168 @@ class Work:
                     progress.at(frame.index)
                 seen = film.finish()
             seen.save(self._layout.folder / SEEN)
+            self._keep_vectors(seen, film.vectors)
         return seen
 
-    def _tell(self, seen: Seen) -> None:
+    def _keep_vectors(self, seen: Seen, vectors: Sequence[FaceVector]) -> None:
+        """Write what the faces look like: for the next step, and for a series if somebody asked for it."""
+        embedder = self._stages.embedder
+        with self._steps.doing("vectors"):
+            if embedder is not None:
+                write_vectors(
+                    self._layout.folder / VECTORS_NAME, seen.tracks, vectors,
+                    spoken=seen.spoken_s, method=embedder.method, joins_at=self._joins_at,
+                )  # fmt: skip
+
+    @property
+    def _joins_at(self) -> float:
+        wanted, embedder = self._settings.same_person, self._stages.embedder
+        return wanted if wanted is not None else embedder.joins_at if embedder is not None else 1.0
+
+    def _recognise(self, seen: Seen) -> tuple[Person, ...]:
+        """Which tracks are one person, as the faces say, and as people have said."""
+        folder = self._layout.folder
+        with self._clock.of("identity"):
+            if not self._steps.is_done("groups"):
+                with self._steps.doing("groups"):
+                    vectors = vectors_of_tracks(folder / VECTORS_NAME, seen.tracks)
+                    write_groups(folder / GROUPS, seen.tracks, vectors, joins_at=self._joins_at)
+            found = identify(
+                folder / PEOPLE, seen.tracks, read_groups(folder / GROUPS), spoken=seen.spoken_s,
+                joins_at=ONE_GROUP,
+            )  # fmt: skip
+        for notice in found.notices:
+            _say(notice)
+        return found.persons
+
+    def _attribute(
+        self, transcript: Transcript, hearing: Hearing, seen: Seen, persons: Sequence[Person]
+    ) -> Conversation:
+        """Who said which word, and who speaks when."""
+        with self._clock.of("attribution"):
+            return who_said(
+                transcript,
+                speech=hearing.speech,
+                persons=persons,
+                tracks=seen.tracks,
+                fitted=fitted_for(self._stages.active_speaker.method),
+            )
+
+    def _tell(self, conversation: Conversation, transcript: Transcript, seen: Seen) -> None:
         """Write what people and programs read."""
+        info, layout = self._source.info, self._layout
         with self._clock.of("files"):
             write_tracks(
-                self._layout.work("tracks.csv"),
+                layout.work("tracks.csv"),
                 seen,
-                person_of={},
+                person_of={track: person.name for person in conversation.persons for track in person.tracks},
                 face_method=self._stages.detector.method.name,
                 score_method=self._stages.active_speaker.method.name,
             )
+            write_results(
+                layout.folder,
+                conversation,
+                transcript,
+                video_name=self._places.original.name,
+                duration_s=seen.frames / GRID_RATE,
+                size=(round(info.width * info.pixel_aspect), info.height),
+                panel=self._settings.panel,
+            )
 
-    def _annotate(self, seen: Seen) -> None:
-        """The annotated video, in a second pass: a score is known only when its track has ended."""
-        if self._steps.is_done("annotated"):
+    def _draw(self, hearing: Hearing, seen: Seen) -> None:
+        """The films that are drawn, in a second pass: a score is known only when its track has ended."""
+        wanted = [name for name in ("annotated", "preview") if self._wants(name) and not self._steps.is_done(name)]
+        if not wanted:
             return
-        progress = _Progress(self._report, "annotated video", 1.0 - DRAWING_SHARE, 1.0, seen.frames)
-        painter = Painter([DrawnTrack.of(track) for track in seen.tracks], note=self._note())
-        size = (self._source.info.width, self._source.info.height)
-        with self._steps.doing("annotated"):
-            with AviWriter(self._layout.annotated, width=size[0], height=size[1], threads=self._threads) as writer:
-                for frame in self._clock.timed("annotated_pictures", self._source.frames()):
-                    with self._clock.of("annotated"):
-                        writer.write(painter.paint(frame.index, frame.bgr))
-                    progress.at(frame.index)
-            with self._clock.of("annotated"):
-                add_sound(self._layout.annotated, self._layout.sound, self._layout.annotated_with_sound)
+        films = {
+            "annotated": lambda: annotated_film(
+                self._source, self._layout, seen, note=self._note(), threads=self._threads
+            ),
+            "preview": lambda: preview_film(self._source, self._layout, sound=hearing.sound, threads=self._threads),
+        }
+        progress = _Progress(self._report, "drawing", 1.0 - DRAWING_SHARE, 1.0, seen.frames)
+        with ExitStack() as stack:
+            for name in wanted:
+                stack.enter_context(self._steps.doing(name))
+            takers = [(name, stack.enter_context(films[name]())) for name in wanted]
+            for frame in self._clock.timed("drawn_pictures", self._source.frames()):
+                for name, take in takers:
+                    with self._clock.of(name):
+                        take(frame)
+                progress.at(frame.index)
+
+    def _wants(self, film: str) -> bool:
+        if film == "preview":
+            return self._settings.page and not self._browser_plays
+        return bool(getattr(self._settings, film))
+
+    @cached_property
+    def _browser_plays(self) -> bool:
+        return browser_plays(self._source)
+
+    def _show(self, conversation: Conversation, seen: Seen) -> None:
+        """The page for people."""
+        published, layout = self._places.published, self._layout
+        film = self._places.original if self._browser_plays else published / PREVIEW
+        page = ResultsPage(
+            conversation,
+            title=self._places.original.name,
+            duration_s=seen.frames / GRID_RATE,
+            video_url=relative_url(film, folder=published),
+            faces=faces_of(layout.portraits, conversation.persons),
+            notes=self._notes(conversation),
+            files=[(name, name) for name in SHOWN_FILES],
+        )
+        with self._clock.of("page"):
+            write_page(page, layout.folder / PAGE[0])
+
+    def _notes(self, conversation: Conversation) -> list[str]:
+        """What a reader of the results should know."""
+        found = []
+        if self._stages.are_heuristic:
+            found.append("Faces and speakers were found by methods without a trained network: expect mistakes.")
+        if self._stages.embedder is None:
+            found.append("Faces were not compared: each time a face is seen it is a person of its own.")
+        if conversation.words_from:
+            found.append(f"Words: {conversation.words_from}.")
+        return found
 
     def _note(self) -> str:
         """What stands in the picture where an embedded method was used."""
         return "heuristic" if self._stages.are_heuristic else ""
 
 
-def plan_steps(video: Path, settings: SpeakersSettings, stages: Stages) -> list[Step]:
+def plan_steps(places: Places, settings: SpeakersSettings, stages: Stages) -> list[Step]:
     """Say which steps there are, what each makes, and on what its result depends."""
-    film = {"version": __version__, "video": content_key(video)}
     streams = settings_of(settings, "video_stream", "audio_stream")
-    sound = key_of(**film, **streams)
-    speech = key_of(sound=sound, method=_named(stages.voice_activity.method))
+    film = key_of(version=__version__, video=content_key(places.video), **streams)
+    speech = key_of(film=film, method=_named(stages.voice_activity.method))
+    beside = {ending: content_key(places.original.with_suffix(ending)) for ending in stages.words.endings}
+    words = key_of(speech=speech, method=_named(stages.words.method), beside=beside, language=settings.language)
     looks = [_named(stage.method) for stage in (stages.detector, stages.active_speaker)]
     numbers = settings_of(settings, *(item.name for item in fields(StageSettings)))
     written = settings_of(settings, "score_weighting", "frames", "crops", "grid_video")
     pictures = key_of(speech=speech, methods=looks, **numbers, **written)
+    faces = key_of(pictures=pictures, embedder=_named(stages.embedder.method) if stages.embedder else None)
     return [
-        Step("sound", sound, (SOUND,)),
+        Step("sound", film, (SOUND,)),
         Step("speech", speech, (SPEECH,)),
-        Step("pictures", pictures, (
-            "pyframes", "pycrop", "pyavi/video.avi", SEEN,
-            *(f"pywork/{name}" for name in ("scene.pckl", "shots.csv", "faces.pckl", "tracks.pckl", "scores.pckl")),
-        )),
+        Step("words", words, (WORDS,)),
+        Step("pictures", pictures, PICTURES),
+        Step("vectors", faces, (VECTORS_NAME,)),
+        Step("groups", key_of(faces=faces, same_person=settings.same_person), (GROUPS,)),
         Step("annotated", key_of(pictures=pictures), ANNOTATED),
-    ]  # fmt: skip
+        Step("preview", key_of(film=film), (PREVIEW,)),
+    ]
 
 
 def _named(method: Method) -> list[str]:
     return [method.name, method.sha256]
 
 
-def _write_spans(path: Path, spans: tuple[Span, ...]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([(span.start_s, span.end_s) for span in spans]), "ascii")
-
-
-def _read_spans(path: Path) -> tuple[Span, ...]:
-    return tuple(Span(start_s, end_s) for start_s, end_s in json.loads(path.read_text("ascii")))
+def _say(notice: str) -> None:
+    """A sentence into the video's log. It names no spoken word."""
+    sys.stderr.write(notice + "\n")
 
 
 class _Progress:
