@@ -70,6 +70,7 @@ def show_report(options: argparse.Namespace) -> int:
     from vidfleet.runner.show.report import print_summary, report_to_plain, write_story
     from vidfleet.runner.show.report_page import write_page
     from vidfleet.runner.show.story import read_story, with_now
+    from vidfleet.runner.text import said
 
     run = find_run(options.root, options.run)
     try:
@@ -79,7 +80,7 @@ def show_report(options: argparse.Namespace) -> int:
         else:
             write_page(story, run.path)
     except OSError as error:
-        raise UsageError(f"{run.path}: {error}") from error
+        raise UsageError(f"the report of this run cannot be made ({said(error)})") from error
     if options.json:
         print_json(report_to_plain(story, run.id))
     else:

@@ -16,7 +16,7 @@ from vidfleet.runner.failures import BY_NAME, KINDS, SameError, recognise
         (Evidence(exit_status=3), "error", "exit status 3, and it said nothing"),
         (Evidence(exit_status=1, log_tail="Traceback\n\nKeyError: 'x'\n \n"), "error", "exit status 1: KeyError: 'x'"),
         (Evidence(exit_status=1, declared_kind="error", message="ValueError: no"), "error", "ValueError: no"),
-        (Evidence(message="cannot be started: no such file"), "error", "cannot be started: no such file"),
+        (Evidence(message="it cannot be started (no such file)"), "error", "it cannot be started (no such file)"),
         (Evidence(), "error", "it ended, and nothing says how"),
         (Evidence(exit_status=1, declared_kind="something new", message="words"), "error", "words"),
         (Evidence(signal=signal.SIGSEGV), "crash", "it crashed: a segmentation fault (SIGSEGV)"),

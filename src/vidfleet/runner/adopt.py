@@ -8,6 +8,7 @@ from vidfleet.data import Outcome
 from vidfleet.errors import ClaimedError, RecordError
 from vidfleet.runner.plan import judge
 from vidfleet.runner.record import make_adopted, read_record, write_record
+from vidfleet.runner.text import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,7 @@ def _adopt_one(task: Task, description: Description, settings: RunSettings, clai
     except ClaimedError as error:
         return Outcome(video, "blocked", "claimed", str(error), probe=task.probe)
     except OSError as error:
-        return Outcome(video, "blocked", "foreign", f"its record cannot be written: {error}", probe=task.probe)
+        return Outcome(video, "blocked", "foreign", f"its record cannot be written ({said(error)})", probe=task.probe)
     try:
         verdict = judge(video, stage, description, settings)  # once more, now that the video is ours
         if not verdict.takes:
@@ -42,7 +43,7 @@ def _adopt_one(task: Task, description: Description, settings: RunSettings, clai
         content = settings.fingerprint == "content"
         write_record(stage.target, make_adopted(task, description, old, made_by, content=content))
     except (OSError, RecordError) as error:
-        return Outcome(video, "blocked", "foreign", f"its record cannot be written: {error}", probe=task.probe)
+        return Outcome(video, "blocked", "foreign", f"its record cannot be written ({said(error)})", probe=task.probe)
     finally:
         claims.release(stage)
     return Outcome(video, "up_to_date", reason=verdict.reason, probe=task.probe)

@@ -28,6 +28,7 @@ from vidfleet.runner.finish import finish, is_disk_full, publish_whole_stage, re
 from vidfleet.runner.plan import judge
 from vidfleet.runner.publish import complete_publishing
 from vidfleet.runner.queue import Case, Queue, Running
+from vidfleet.runner.text import said
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class Execution:
         except (SetupError, UsageError) as error:  # the script is gone, or no longer what it was
             trouble = ("setup", str(error))
         except OSError as error:
-            trouble = ("disk_full" if is_disk_full(error) else "error", f"its stage cannot be made: {error}")
+            trouble = ("disk_full" if is_disk_full(error) else "error", f"its stage cannot be made ({said(error)})")
         self._claims.release(case.task.stage)
         self._settle_trouble(case, *trouble)
         return False

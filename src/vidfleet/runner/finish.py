@@ -14,8 +14,10 @@ from vidfleet.runner import record as records
 from vidfleet.runner import stage as staging
 from vidfleet.runner.begin import begun_with, carry_over
 from vidfleet.runner.changes import difference
+from vidfleet.runner.lines import attempt_for_record
 from vidfleet.runner.publish import publish
 from vidfleet.runner.reading import read_json
+from vidfleet.runner.text import said
 from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:
@@ -70,8 +72,8 @@ def finish(
         return Problem("error", str(error))
     except OSError as error:
         if is_disk_full(error):
-            return Problem("disk_full", f"its output cannot be published: {error}")
-        return Problem("error", f"its output cannot be published: {error}")
+            return Problem("disk_full", f"its output cannot be published ({said(error)})")
+        return Problem("error", f"its output cannot be published ({said(error)})")
     _forget_attempts(task)
     return None
 
@@ -174,7 +176,7 @@ def remember_failure(task: Task, kind: str, attempt: Attempt) -> None:
     plain = {
         "schema": 1,
         "kind": kind,
-        **records.plain_attempt(attempt),
+        **attempt_for_record(attempt),
         "log_tail": attempt.evidence.log_tail,
     }
     with contextlib.suppress(OSError):  # it is only a memory

@@ -55,15 +55,33 @@ def attempt_to_plain(attempt: Attempt) -> dict[str, Any]:
     """Write an attempt without what is at its default."""
     said = ((name, getattr(attempt.evidence, name)) for name in _DEFAULTS)
     evidence = {name: value for name, value in said if value != _DEFAULTS[name]}
+    return {**_attempt(attempt), "lane": attempt.lane.index, "evidence": evidence}
+
+
+def attempt_for_record(attempt: Attempt) -> dict[str, Any]:
+    """Write an attempt for a record, which has no list of lanes to refer to: where it ran, and what it took."""
+    lane, evidence = attempt.lane, attempt.evidence
+    return {
+        **_attempt(attempt),
+        "lane": lane.label,
+        "device": {"name": lane.device.name, "uuid": lane.device.uuid, "driver": lane.device.driver},
+        "exit_status": evidence.exit_status,
+        "signal": evidence.signal,
+        "cpu_s": round(evidence.cpu_s, 3),
+        "peak_memory_bytes": evidence.peak_memory_bytes,
+        "peak_gpu_memory_bytes": evidence.peak_gpu_memory_bytes or None,
+        "ended_leftovers": evidence.ended_leftovers,
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "number": attempt.number,
-        "lane": attempt.lane.index,
         "host": attempt.host,
         "started_at": round(attempt.started_at, 3),
         "ended_at": round(attempt.ended_at, 3),
         "kind": attempt.kind,
         "reason": attempt.reason,
-        "evidence": evidence,
     }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import RecordError
 from vidfleet.runner.identity import identify
+from vidfleet.runner.lines import attempt_for_record
 from vidfleet.runner.reading import read_json, read_small
 from vidfleet.runner.writing import write_whole
 
@@ -153,7 +154,7 @@ def make_record(
     """The record of a finished attempt whose output is in the task's stage; plain JSON values."""
     return {
         **_head(task, description, made_by, content=content),
-        "attempts": [plain_attempt(attempt) for attempt in attempts],
+        "attempts": [attempt_for_record(attempt) for attempt in attempts],
         "environment": made_by.environment(attempts[-1], description),
         "outputs": _outputs(task.stage.output, description.promise, shown),
         "vidfleet": dict(made_by.vidfleet),
@@ -214,27 +215,6 @@ def _outputs(folder: Path, promise: Promise, shown: Shown) -> dict[str, Any]:
         "beside": list(shown.beside),
         "put_aside": list(shown.put_aside),
         "adopted": False,
-    }
-
-
-def plain_attempt(attempt: Attempt) -> dict[str, Any]:
-    """An attempt as plain JSON values, for record, ledger and report."""
-    lane, evidence = attempt.lane, attempt.evidence
-    return {
-        "number": attempt.number,
-        "lane": lane.label,
-        "device": {"name": lane.device.name, "uuid": lane.device.uuid, "driver": lane.device.driver},
-        "host": attempt.host,
-        "started_at": attempt.started_at,
-        "ended_at": attempt.ended_at,
-        "kind": attempt.kind,
-        "reason": attempt.reason,
-        "exit_status": evidence.exit_status,
-        "signal": evidence.signal,
-        "cpu_s": round(evidence.cpu_s, 3),
-        "peak_memory_bytes": evidence.peak_memory_bytes,
-        "peak_gpu_memory_bytes": evidence.peak_gpu_memory_bytes or None,
-        "ended_leftovers": evidence.ended_leftovers,
     }
 
 

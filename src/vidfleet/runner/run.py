@@ -35,7 +35,7 @@ from vidfleet.runner.show.progress import Display, choose_display
 from vidfleet.runner.show.report import write_report
 from vidfleet.runner.show.show_plan import write_plan
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
-from vidfleet.runner.text import plural
+from vidfleet.runner.text import plural, said
 from vidfleet.settings import RunSettings
 from vidfleet.worker.lanes import make_lanes
 from vidfleet.workloads.adjusted import Adjusted
@@ -140,7 +140,7 @@ def execute(
     try:
         write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
     except OSError as error:  # a full disk: what was done is done, and told on the screen
-        return replace(summary, notices=(*summary.notices, f"the report cannot be written: {error}"))
+        return replace(summary, notices=(*summary.notices, f"the report cannot be written ({said(error)})"))
     return summary
 
 

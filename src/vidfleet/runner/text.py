@@ -143,6 +143,13 @@ def signature(text: str, *names: str) -> str:
     return re.sub(r"\b(0x[0-9a-f]+|[0-9a-f]*\d[0-9a-f]*)(\.\d+)*", "#", text, flags=re.IGNORECASE)
 
 
+def said(error: Exception) -> str:
+    """What the system or a library said, without its number: to stand in parentheses behind a sentence of ours."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.strerror}: {os.fsdecode(error.filename)}" if error.filename else error.strerror
+
+
 class HarmlessStream:
     """Writes to a stream that may be missing, closed, or a pipe that nobody reads: then it falls silent.
 

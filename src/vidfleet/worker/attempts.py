@@ -62,7 +62,8 @@ class Running:
             )  # fmt: skip
         except (OSError, ValueError) as error:
             os.close(output)
-            raise OSError(str(error)) from error
+            system = isinstance(error, OSError) and error.strerror
+            raise OSError(f"{error.strerror}: {error.filename}" if system else str(error)) from error  # type: ignore[union-attr]
         finally:
             os.close(child_output)
         self._output: int | None = output

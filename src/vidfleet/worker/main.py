@@ -156,7 +156,7 @@ class Worker:
                 self._running = self._hosted
         except OSError as error:  # no such program, no memory for a process
             self._running = None
-            self._send(Failed(start.attempt, Evidence(message=f"cannot be started: {error}")))
+            self._send(Failed(start.attempt, Evidence(message=f"it cannot be started ({error})")))
             return
         for fd in self._running.pipes():
             if fd not in self._selector.get_map():
