@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from vidfleet.speakers.data import FaceVector, Person, Scores
 from vidfleet.speakers.identity.cluster import Hold, join, persons_of, spoken_s
+from vidfleet.speakers.identity.groups import ONE_GROUP, read_groups, write_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 NO_BOXES = np.zeros((0, 4))
 
@@ -159,6 +161,20 @@ def test_memory_grows_with_the_number_of_tracks_and_not_its_square() -> None:
     tracemalloc.stop()
     assert len(set(labels.tolist())) == 40
     assert peak < 50e6, "a matrix of all pairs would take 64 MB"
+
+
+def test_groups_come_back_without_what_the_faces_look_like(tmp_path: Path) -> None:
+    for count in (3, 2000):
+        raw = np.random.default_rng(0).normal(size=(count, 64)).astype(np.float32)
+        unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+        vectors = [FaceVector(i, unit[i % count], 3) for i in range(2 * count)]
+        trails = one_by_one(2 * count)
+        write_groups(tmp_path / "groups.json", trails, vectors, joins_at=0.8)
+        kept = read_groups(tmp_path / "groups.json")
+        assert max(len(vector.vector) for vector in kept) <= 512
+        spoken = [1.0] * len(trails)
+        found = persons_of(trails, kept, spoken=spoken, joins_at=ONE_GROUP)
+        assert groups(found) == {(i, i + count) for i in range(count)}
 
 
 def test_speaking_time_is_that_above_zero() -> None:

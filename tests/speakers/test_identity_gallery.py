@@ -11,8 +11,7 @@ import pytest
 
 from vidfleet.speakers.data import Face, GridFrame, Method, Scores
 from vidfleet.speakers.identity.align import SIDE, TEMPLATE
-from vidfleet.speakers.identity.gallery import PIECES, TrackGallery, face_at
-from vidfleet.speakers.tracks import GrowingTrack
+from vidfleet.speakers.identity.gallery import PIECES, TrackGallery
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,12 +115,3 @@ def test_of_two_faces_in_a_track_the_one_that_speaks_is_meant() -> None:
     assert speaking is not None
     assert silent.vector.argmax() == 2, "eight views of fifteen"
     assert speaking.vector.argmax() == 0
-
-
-def test_the_face_with_which_a_track_went_on_is_found_by_its_box_also_after_a_gap() -> None:
-    faces = [Face(5, (10.1, 20.2, 30.3, 40.4), 0.9), Face(5, (173.939, -1.342, 313.335, 153.28), 0.8)]
-    track = GrowingTrack(0, Face(0, (170.7, -1.1, 311.3, 150.9), 0.9))
-    track.add(faces[1])
-    assert face_at(track.last_box, faces) is faces[1]
-    assert face_at((0, 0, 5, 5), faces) is None
-    assert face_at(track.last_box, []) is None

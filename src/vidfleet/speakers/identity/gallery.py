@@ -17,7 +17,6 @@ from vidfleet.speakers.data import FaceVector
 from vidfleet.speakers.identity.align import LEAST_DETAIL, SIDE, align, detail, pose_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from fractions import Fraction
 
     from vidfleet.speakers.data import Face, GridFrame, Scores
@@ -29,9 +28,6 @@ PIECE_FRAMES = 10
 """How long a piece is at first."""
 SPEAKING_WEIGHT = 2.0
 """How much more a view counts in which the face speaks: whose words they are is what is asked."""
-
-SAME_BOX = 1e-3
-"""Pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +101,6 @@ class TrackGallery:
         at = frame - self._start
         speaks = scores is not None and 0 <= at < len(scores.values) and scores.values[at] > 0
         return SPEAKING_WEIGHT if speaks else 1.0
-
-
-def face_at(box: Sequence[float], faces: Sequence[Face]) -> Face | None:
-    """The face with which a track went on, by the track's last box; None where the track was not seen.
-
-    The box is the face's but for rounding, where a gap was filled before it.
-    """
-    away = [max(abs(edge - other) for edge, other in zip(box, face.box, strict=True)) for face in faces]
-    nearest = min(range(len(faces)), key=away.__getitem__, default=None)
-    return None if nearest is None or away[nearest] > SAME_BOX else faces[nearest]
 
 
 def _alike(vectors: NDArray[np.float32], weights: NDArray[np.float64], joins_at: float) -> NDArray[np.bool_]:
