@@ -18,7 +18,7 @@ from vidfleet.speakers.identity.vectors_file import read_vectors, write_vectors
 from vidfleet.speakers.people import main, rename_persons
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -176,24 +176,45 @@ def test_a_face_that_was_moved_in_the_series_stays_there(tmp_path: Path, two_fil
         assert names(two_films[1]) == ["Person_1", "Person_2", "his double"]
 
 
-def test_what_shows_names_is_renewed_with_them(tmp_path: Path, two_films: tuple[Path, Path]) -> None:
+def test_each_film_is_shown_anew_once_all_names_are_in_its_file(tmp_path: Path, two_films: tuple[Path, Path]) -> None:
     rename(two_films[0], "Person_1", "Frasier")
-    renewed: list[tuple[Path, Mapping[str, str]]] = []
-    series(tmp_path, render=lambda folder, changed: renewed.append((folder, dict(changed))))
-    assert renewed == [(two_films[1], {"Person_3": "Frasier"})]
+    seen: dict[Path, list[str]] = {}
+
+    def render(folder: Path) -> bool:
+        seen[folder] = names(folder)
+        return folder == two_films[1]
+
+    _, said = series(tmp_path, render=render)
+    assert seen == {
+        two_films[0]: ["Frasier", "Person_2", "Person_3"],
+        two_films[1]: ["Person_1", "Person_2", "Frasier"],
+    }
+    assert [line for line in said if "up to date" in line] == [f"{two_films[1]}: brought up to date"]
 
 
-def test_a_film_whose_files_cannot_be_renewed_is_done_again(tmp_path: Path, two_films: tuple[Path, Path]) -> None:
-    def refuse(_folder: Path, _names: Mapping[str, str]) -> None:
-        raise OSError("no space left")
+def test_a_film_that_cannot_be_shown_anew_keeps_no_other_from_it(tmp_path: Path, two_films: tuple[Path, Path]) -> None:
+    shown: list[Path] = []
 
-    rename(two_films[0], "Person_1", "Frasier")
-    status, said = series(tmp_path, render=refuse)
+    def render(folder: Path) -> bool:
+        if folder == two_films[0]:
+            raise OSError("no space left")
+        shown.append(folder)
+        return True
+
+    status, said = series(tmp_path, render=render)
     assert status == 1
-    assert any("02/Frasier_02x02" in line and "no space left" in line for line in said)
-    assert names(two_films[1]) == ["Person_1", "Person_2", "Person_3"]
-    assert series(tmp_path)[0] == 0
-    assert names(two_films[1]) == ["Person_1", "Person_2", "Frasier"]
+    assert any("02/Frasier_02x01" in line and "no space left" in line for line in said)
+    assert shown == [two_films[1]]
+
+
+def test_edits_are_shown_also_where_no_vectors_are(tmp_path: Path) -> None:
+    one = film(tmp_path, "a", FRASIER, keep=False)
+    rename(one, "Person_1", "Frasier")
+    status, said = series(tmp_path, render=lambda folder: folder == one)
+    assert status == 0
+    assert f"{one}: brought up to date" in said
+    assert any("--keep-embeddings" in line for line in said)
+    assert not (tmp_path / "people.json").exists()
 
 
 def test_films_that_cannot_be_compared_are_left_out_and_named(tmp_path: Path, two_films: tuple[Path, Path]) -> None:
@@ -211,9 +232,15 @@ def test_films_that_cannot_be_compared_are_left_out_and_named(tmp_path: Path, tw
     assert (edited / "people.json").read_text() == "{"
 
 
-def test_a_series_without_vectors_says_how_to_get_them(tmp_path: Path) -> None:
-    film(tmp_path, "a", FRASIER, keep=False)
-    with pytest.raises(UsageError, match="--keep-embeddings"):
+def test_one_films_folder_is_shown_anew_and_its_file_stays_its_own(two_films: tuple[Path, Path]) -> None:
+    rename(two_films[0], "Person_1", "Frasier")
+    before = (two_films[0] / "people.json").read_bytes()
+    assert series(two_films[0], render=lambda _folder: True) == (0, [f"{two_films[0]}: brought up to date"])
+    assert (two_films[0] / "people.json").read_bytes() == before
+
+
+def test_a_root_without_films_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="run vidfleet speakers on it first"):
         series(tmp_path)
     with pytest.raises(UsageError, match="not a folder"):
         series(tmp_path / "absent")

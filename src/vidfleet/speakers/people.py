@@ -2,7 +2,7 @@
 
 ::
 
-    <film>/people.json + <film>/pywork/face_vectors.npz ─▶ Cast ─┐
+    <film>/people.json + <film>/pywork/face_vectors.npz ────────┐
     <root>/people.json (what people edited) ─────────────────────┴─▶ persons ─▶ <root>/people.json
                                                                         └─▶ names into each film
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from vidfleet.errors import RecordError, UsageError, VidfleetError
 from vidfleet.speakers.identity.cluster import Hold, join, number_persons
-from vidfleet.speakers.identity.films import films_below
+from vidfleet.speakers.identity.films import films_in, folders_below
 from vidfleet.speakers.identity.held import Edits, HeldPerson, edits_of, entries_of
 from vidfleet.speakers.identity.people_file import NUMBERED, PEOPLE_NAME, Entry, name_problem, read_people, write_people
 from vidfleet.speakers.identity.places import Place
@@ -33,23 +33,42 @@ if TYPE_CHECKING:
     from vidfleet.speakers.data import Person
     from vidfleet.speakers.identity.films import Film, Role
 
-Render = Callable[[Path, Mapping[str, str]], None]
-"""Renews what shows names in a film's folder: ``render(folder, {old name: new name})``."""
+Render = Callable[[Path], bool]
+"""Brings what shows names in a film's folder up to its ``people.json``; False where nothing was to be done.
+
+Called for each film, so it should see quickly, from the file's content, whether there is anything to do.
+"""
 
 
 def main(root: Path, *, say: Callable[[str], None], render: Render | None = None) -> int:
-    """Find who is who in all films below ``root``, and carry names into them; return 0, or 1 where a film failed.
+    """Find who is who in all films below ``root``, carry names into them, and show them.
 
-    ``say`` takes sentences for people. Raises UsageError where no film below ``root`` has vectors.
+    Returns 0, or 1 where a film failed. ``say`` takes sentences for people. ``root`` may be one film's output
+    folder, which is compared with no other. What was edited in a film's own ``people.json`` is put into effect, too, also
+    where no vectors are. Raises UsageError where there is no film with a ``people.json`` below ``root``.
     """
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder")
-    films = _comparable(list(films_below(root, say)), say)
+    folders = tuple(folders_below(root))
+    if not folders:
+        raise UsageError(f"No film below {root} has a {PEOPLE_NAME}: run vidfleet speakers on it first.")
+    failed = () if folders == (root,) else compare(root, folders, say=say)
+    shown = [render is None or _is_shown(folder, render, say) for folder in folders]
+    return int(bool(failed) or not all(shown))
+
+
+def compare(root: Path, folders: Sequence[Path], *, say: Callable[[str], None]) -> tuple[Path, ...]:
+    """Find who is the same person in several films; write the series' file, and names into the films' own.
+
+    ``folders`` are the films' output folders below ``root``. Returns those into which names could not be carried.
+    """
+    films = _comparable(films_in(root, folders, say), say)
     if not films:
-        raise UsageError(
-            f"No film below {root} has face vectors. They are biometric data, so they are kept on request only: "
-            "run vidfleet speakers with --keep-embeddings."
+        say(
+            "No film has face vectors, so faces were not compared between films. Vectors are biometric data and kept "
+            "on request only: run vidfleet speakers with --keep-embeddings."
         )
+        return ()
     roles = [role for film in films for role in film.roles]
     path = root / PEOPLE_NAME
     edits = edits_of(read_people(path), _finder(films, roles), file_name=str(path))
@@ -57,21 +76,20 @@ def main(root: Path, *, say: Callable[[str], None], render: Render | None = None
     persons = _persons(roles, edits, joins_at=films[0].joins_at)
     for notice in edits.notices:
         say(notice)
-    failed = sum(not _carry(root / film.name, film.name, roles, persons, say=say, render=render) for film in films)
+    failed = [root / film.name for film in films if not _carry(root / film.name, film.name, roles, persons, say=say)]
     entries = [_all_lines(entry) for entry in entries_of(persons, edits, lambda item: roles[item].line)]
     write_people(path, entries, before=edits.people)
     shared = sum(len(person.tracks) > 1 for person in persons)
     say(f"{len(persons)} persons in {len(films)} films, {shared} of them in several: {path}")
-    return int(bool(failed))
+    return tuple(failed)
 
 
-def rename_persons(folder: Path, names: Mapping[str, str], *, render: Render | None = None) -> bool:
-    """Give persons of the film in ``folder`` other names; False where nothing changes.
+def rename_persons(folder: Path, names: Mapping[str, str]) -> bool:
+    """Give persons of the film in ``folder`` other names, in its ``people.json``; False where nothing changes.
 
-    ``names`` says which name becomes which; equal ones make one person of several, from the next run on.
-    ``render`` renews the files that show names; it is called first, so that after a failure the next call does all
-    of it again. Raises RecordError where the film's ``people.json`` has problems, and UsageError for what is no
-    name.
+    ``names`` says which name becomes which; equal ones make one person of several. What shows names is renewed by
+    the film's next run, or by a :data:`Render`. Raises RecordError where the file has problems, and UsageError for
+    what is no name.
     """
     for name in names.values():
         if wrong := name_problem(name):
@@ -80,21 +98,16 @@ def rename_persons(folder: Path, names: Mapping[str, str], *, render: Render | N
     people = read_people(path)
     if people.problems:
         raise RecordError(f"{folder}: {people.problems[0]}")
-    wanted = {
-        entry.name: names[entry.name] for entry in people.entries if names.get(entry.name, entry.name) != entry.name
-    }
-    if not wanted:
-        return False
-    if render is not None:
-        render(folder, wanted)
     entries = [
-        replace(entry, name=wanted[entry.name], is_held=True) if entry.name in wanted else entry
+        replace(entry, name=names[entry.name], is_held=True)
+        if names.get(entry.name, entry.name) != entry.name
+        else entry
         for entry in people.entries
     ]
-    return write_people(path, entries, before=people)
+    return entries != list(people.entries) and write_people(path, entries, before=people)
 
 
-def _comparable(films: list[Film], say: Callable[[str], None]) -> list[Film]:
+def _comparable(films: Sequence[Film], say: Callable[[str], None]) -> list[Film]:
     """The films whose vectors are of the network that most were made with."""
     if not films:
         return []
@@ -169,7 +182,6 @@ def _carry(
     persons: Sequence[Person],
     *,
     say: Callable[[str], None],
-    render: Render | None,
 ) -> bool:
     """Carry given names into one film; False where that failed."""
     names = {
@@ -179,10 +191,20 @@ def _carry(
         if roles[item].film == film and not NUMBERED.fullmatch(person.name)
     }
     try:
-        if rename_persons(folder, names, render=render):
-            say(f"{film}: names renewed")
+        rename_persons(folder, names)
     except (VidfleetError, OSError) as error:
         say(f"{film}: the names could not be carried over: {error}")
+        return False
+    return True
+
+
+def _is_shown(folder: Path, render: Render, say: Callable[[str], None]) -> bool:
+    """Bring one film up to date; False where that failed, which keeps no other film from it."""
+    try:
+        if render(folder):
+            say(f"{folder}: brought up to date")
+    except (VidfleetError, OSError) as error:
+        say(f"{folder}: could not be brought up to date: {error}")
         return False
     return True
 

@@ -95,12 +95,19 @@ class _Stored:
         return np.column_stack([x - half, y - half, x + half, y + half])
 
 
-def films_below(root: Path, say: Callable[[str], None]) -> Iterator[Film]:
-    """The films below ``root`` whose vectors were kept, in order of their names."""
-    without = 0
-    for folder in _folders(root):
-        if not (folder / PEOPLE_NAME).is_file():
-            continue
+def folders_below(root: Path) -> Iterator[Path]:
+    """Films' output folders below ``root`` that have a ``people.json``, by name; none is looked for inside of one."""
+    for folder, names, files in os.walk(root):
+        is_output = RECORD_NAME in files or {"pywork", "pyavi"} <= set(names)
+        names[:] = [] if is_output else sorted(name for name in names if not name.startswith("."))
+        if is_output and PEOPLE_NAME in files:
+            yield Path(folder)
+
+
+def films_in(root: Path, folders: Sequence[Path], say: Callable[[str], None]) -> list[Film]:
+    """The films whose vectors were kept; ``say`` hears which are left out, and why."""
+    films, without = [], 0
+    for folder in folders:
         if not (folder / VECTORS_NAME).is_file():
             without += 1
             continue
@@ -115,18 +122,10 @@ def films_below(root: Path, say: Callable[[str], None]) -> Iterator[Film]:
             continue
         name, finder = folder.relative_to(root).as_posix(), LineFinder(stored)
         roles = _roles(name, one_per_person(people.entries), stored, finder)
-        yield Film(name, stored.embedder, stored.joins_at, finder, roles)
+        films.append(Film(name, stored.embedder, stored.joins_at, finder, roles))
     if without:
         say(f"left out, for they have no face vectors (made without --keep-embeddings): {without} of the films")
-
-
-def _folders(root: Path) -> Iterator[Path]:
-    """Output folders below ``root``; nothing is looked for inside of one."""
-    for folder, names, files in os.walk(root):
-        is_output = RECORD_NAME in files or {"pywork", "pyavi"} <= set(names)
-        names[:] = [] if is_output else sorted(name for name in names if not name.startswith("."))
-        if is_output and Path(folder) != root:
-            yield Path(folder)
+    return films
 
 
 def _roles(film: str, entries: Sequence[Entry], stored: StoredVectors, finder: LineFinder) -> tuple[Role, ...]:
