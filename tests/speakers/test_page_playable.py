@@ -102,6 +102,17 @@ def test_a_copy_of_a_late_film_starts_at_its_zero(make_clip: MakeClip, find_even
     np.testing.assert_allclose(found.tone_s, expected.tone_s, atol=0.025)
 
 
+def test_a_copy_has_the_films_colours(tmp_path: Path) -> None:
+    colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (120, 120, 120)]
+    picture = np.concatenate([np.full((96, 48, 3), colour, np.uint8) for colour in colours], axis=1)
+    with Mp4Writer(tmp_path / "copy.mp4", width=192, height=96, crf=18) as writer:
+        for _ in range(5):
+            writer.write(picture)
+    shown = list(VideoSource.open(tmp_path / "copy.mp4").frames())[3].bgr
+    for place, colour in enumerate(colours):
+        np.testing.assert_allclose(shown[48, place * 48 + 24], colour, atol=8)
+
+
 @pytest.mark.parametrize(
     ("size", "aspect", "expected"),
     [((1920, 1080), 1, (854, 480)), ((720, 576), Fraction(16, 11), (872, 480)), ((321, 201), 1, (320, 200))],
