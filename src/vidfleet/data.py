@@ -86,15 +86,19 @@ class Stage:
         """Where the workload leaves its output: ``<folder>/<entry stem>``."""
         return self.folder / self.entry_stem
 
+    def beside(self, ending: str) -> str:
+        """The path of a file of ours beside the stage; a string, as it is asked for many times a video."""
+        return f"{self.folder}{ending}"
+
     @property
     def claim(self) -> Path:
         """The file that says who works on this video, beside the stage."""
-        return self.folder.with_name(self.folder.name + ".claim")
+        return Path(self.beside(".claim"))
 
     @property
     def error(self) -> Path:
         """The file that keeps the last failure, beside the stage."""
-        return self.folder.with_name(self.folder.name + ".error.json")
+        return Path(self.beside(".error.json"))
 
 
 @dataclass(frozen=True, slots=True)

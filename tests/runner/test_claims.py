@@ -17,7 +17,11 @@ import pytest
 
 from vidfleet.errors import ClaimedError
 from vidfleet.runner.claims import STALE_S, Claim, Claims, read_claim
+from vidfleet.runner.discover import discover
 from vidfleet.runner.owner import Owner, _start_of
+from vidfleet.runner.plan import make_plan
+from vidfleet.runner.run import Prepared, execute
+from vidfleet.workloads.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +116,25 @@ def test_beating_keeps_what_is_held_fresh(stage: Stage, monkeypatch: pytest.Monk
     assert stage.claim.stat().st_mtime > 1.0
 
 
+def test_a_dead_runners_claim_on_a_video_that_is_done_is_taken_away_by_the_next_run(
+    workshop: Workshop, dead: Owner, living: Owner
+) -> None:
+    """It died after it had published, and before it could give the video back."""
+    task = workshop.add("a.mp4")
+    workshop.make_done(task)
+    for owner, stays in ((living, True), (dead, False)):
+        _write(task.stage, owner)
+        videos = discover(workshop.root, workshop.settings).videos
+        plan = make_plan(videos, workshop.description, workshop.settings)
+        assert plan.claimed == (task.stage,)
+        prepared = Prepared(
+            workshop.root, Command(("true", "{video}")), workshop.description, workshop.settings, (), plan, ()
+        )
+        assert execute(prepared).exit_status == 0
+        assert task.stage.claim.exists() == stays
+    assert os.listdir(task.stage.claim.parent) == [task.stage.folder.name]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"owner": {}}', '{"owner": 3, "token": "x", "since": 0}'])
 def test_a_torn_claim_is_nobodys(stage: Stage, text: str) -> None:
     stage.claim.parent.mkdir(parents=True)
@@ -185,8 +208,8 @@ def test_a_run_on_another_file_system_than_its_videos_claims_too(
 ) -> None:
     stage, link = workshop.add("far/a.mp4").stage, os.link
 
-    def refuse(source: Path, target: Path) -> None:
-        if source.parent != target.parent:
+    def refuse(source: Path | str, target: Path | str) -> None:
+        if os.path.dirname(source) != os.path.dirname(target):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         link(source, target)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import RecordError
@@ -13,8 +14,6 @@ from vidfleet.runner.record import RECORD_NAME, read_record
 from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vidfleet.data import Stage, Task
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description
@@ -35,7 +34,7 @@ def begin(task: Task, description: Description, settings: RunSettings) -> None:
         if settings.existing == "seed" and is_somebody_elses(stage, description):
             _copy_folder(stage.target, stage.output)
         carry_over(stage, description.traits.carry)
-        if not is_somebody_elses(stage, description):
+        if description.traits.carry and not is_somebody_elses(stage, description):
             _carry_folders(stage, description.traits.carry)
     if description.traits.resumable:
         write_whole(begun_with(stage), _identity(task, description))
@@ -43,7 +42,7 @@ def begin(task: Task, description: Description, settings: RunSettings) -> None:
 
 def begun_with(stage: Stage) -> Path:
     """The file that says for which video and workload a stage was begun, where later attempts may continue in it."""
-    return stage.folder.with_name(stage.folder.name + ".begun.json")
+    return Path(stage.beside(".begun.json"))
 
 
 def _identity(task: Task, description: Description) -> str:

@@ -14,6 +14,7 @@ import os
 import secrets
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import ClaimedError
@@ -21,11 +22,10 @@ from vidfleet.runner.owner import Owner
 from vidfleet.runner.reading import read_json, read_small
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vidfleet.data import Stage
 
 HEARTBEAT_S = 20.0
+_ENDING = ".claim"
 _COMMON_NAME = "claim.json"
 STALE_S = 90.0
 _LAST_SECOND = 253_402_300_800.0
@@ -57,7 +57,7 @@ class Claims:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._owner = Owner.me()
-        self._held: dict[Path, bytes] = {}
+        self._held: dict[str, bytes] = {}
         self._touched = time.monotonic()
         self._common, self._common_text = folder and folder / _COMMON_NAME, self._new_text()
         if self._common:
@@ -68,10 +68,10 @@ class Claims:
 
     def take(self, stage: Stage) -> None:
         """Claim a video; raises ClaimedError, naming the owner, where a living runner has it."""
-        path = stage.claim
+        path = stage.beside(_ENDING)
         self._held[path] = self._common_text if self._take_common(path) else self._take_own(path)
 
-    def _take_common(self, path: Path) -> bool:
+    def _take_common(self, path: str) -> bool:
         """False where no link can be made: no such folder yet, another file system, one that has no links."""
         if self._common is None:
             return False
@@ -82,9 +82,9 @@ class Claims:
             return False
         return True
 
-    def _take_own(self, path: Path) -> bytes:
+    def _take_own(self, path: str) -> bytes:
         text = self._new_text()
-        aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        aside = Path(f"{path}.{secrets.token_hex(8)}")
         aside.parent.mkdir(parents=True, exist_ok=True)
         aside.write_bytes(text)
         try:
@@ -95,9 +95,9 @@ class Claims:
 
     def still_ours(self, stage: Stage) -> bool:
         """Read the claim again, as an owner does before it publishes."""
-        return self._has(stage.claim)
+        return self._has(stage.beside(_ENDING))
 
-    def _has(self, path: Path) -> bool:
+    def _has(self, path: str) -> bool:
         try:
             return read_small(path) == self._held.get(path)
         except (OSError, ValueError):
@@ -105,17 +105,20 @@ class Claims:
 
     def release(self, stage: Stage) -> None:
         """Give a video back."""
-        path = stage.claim
-        if self._has(path):
-            path.unlink(missing_ok=True)
+        path = stage.beside(_ENDING)
+        self._give_back(path)
         self._held.pop(path, None)
+
+    def _give_back(self, path: str) -> None:
+        if self._has(path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def release_all(self) -> None:
         """Give back whatever is still held, as at the end of a run that ended in an exception."""
         for path in self._held:
             with contextlib.suppress(OSError):
-                if self._has(path):
-                    path.unlink(missing_ok=True)
+                self._give_back(path)
         self._held.clear()
 
     def beat(self) -> None:
@@ -128,7 +131,15 @@ class Claims:
                 os.utime(claim)
 
 
-def read_claim(path: Path) -> Claim | None:
+def bury_dead(stage: Stage) -> None:
+    """Take away the claim of a runner that died after it had published; a living runner's stays."""
+    claims = Claims()
+    with contextlib.suppress(ClaimedError, OSError):
+        claims.take(stage)
+        claims.release(stage)
+
+
+def read_claim(path: Path | str) -> Claim | None:
     """What a claim says; nothing where there is none. A torn one is nobody's: its writer has died."""
     try:
         plain = read_json(path)
@@ -142,7 +153,7 @@ def read_claim(path: Path) -> Claim | None:
         return Claim(Owner("", "", 0, ""), "", 0.0)
 
 
-def _put(aside: Path, path: Path) -> None:
+def _put(aside: Path, path: str) -> None:
     """Link the claim ``aside`` to ``path``, in place of a dead owner's; raises ClaimedError where one lives."""
     for _ in range(3):
         try:
@@ -154,7 +165,7 @@ def _put(aside: Path, path: Path) -> None:
     raise ClaimedError("another runner took it at the same moment")
 
 
-def _bury(path: Path, aside: Path) -> None:
+def _bury(path: str, aside: Path) -> None:
     """Take a dead owner's claim away; raises ClaimedError where the owner lives.
 
     Two runners may find one dead claim, and the slower of them must not take away what the quicker has put there
@@ -164,24 +175,25 @@ def _bury(path: Path, aside: Path) -> None:
     dead = _dead_claim(path, aside)
     if dead is None:
         return
-    digest = hashlib.sha256(f"{path.name} {dead.token}".encode()).hexdigest()[:16]
-    burial = path.with_name(f"{digest}.burial")
+    folder, name = os.path.split(path)
+    digest = hashlib.sha256(os.fsencode(f"{name} {dead.token}")).hexdigest()[:16]
+    burial = f"{folder}/{digest}.burial"
     _put(aside, burial)
     try:
         if _dead_claim(path, aside) == dead:
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
     finally:
-        burial.unlink(missing_ok=True)
+        Path(burial).unlink(missing_ok=True)
 
 
-def _dead_claim(path: Path, aside: Path) -> Claim | None:
+def _dead_claim(path: str, aside: Path) -> Claim | None:
     found = read_claim(path)
     if found is not None and _is_alive(found, path, aside):
         raise ClaimedError(f"claimed by {found}")
     return found
 
 
-def _is_alive(claim: Claim, path: Path, clock: Path) -> bool:
+def _is_alive(claim: Claim, path: str, clock: Path) -> bool:
     """``clock`` is a file of ours on the same file system: its server's clock decides about heartbeats, not ours."""
     if not claim.token:
         return False
@@ -190,6 +202,6 @@ def _is_alive(claim: Claim, path: Path, clock: Path) -> bool:
         return alive
     try:
         os.utime(clock)
-        return clock.stat().st_mtime - path.stat().st_mtime < STALE_S
+        return os.stat(clock).st_mtime - os.stat(path).st_mtime < STALE_S
     except FileNotFoundError:
         return False

@@ -25,8 +25,8 @@ from vidfleet.runner.devices import Devices
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, Notice, VideoEnded
 from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
 from vidfleet.runner.finish import finish, is_disk_full, publish_whole_stage, remember_failure
-from vidfleet.runner.plan import judge
-from vidfleet.runner.publish import complete_publishing
+from vidfleet.runner.plan import judge_target
+from vidfleet.runner.publish import complete_publishing, is_half_published
 from vidfleet.runner.queue import Case, Queue, Running
 from vidfleet.runner.text import said
 from vidfleet.worker.messages import Progress, Ready, Start
@@ -205,8 +205,9 @@ class Execution:
         """Look once more, now that the video is ours: another runner, or a killed one, may have done it."""
         task = case.task
         self._describe_again()
-        complete_publishing(task.stage)
-        verdict = judge(task.video, task.stage, self._described, self._settings)
+        if is_half_published(task.stage):
+            complete_publishing(task.stage)
+        verdict = judge_target(task.video, task.stage, self._described, self._settings)
         if verdict.kind:
             self._settle(case, Outcome(task.video, "blocked", verdict.kind, verdict.reason, probe=task.probe))
         elif not verdict.must_run or publish_whole_stage(task, self._described, self._settings):
@@ -389,9 +390,9 @@ class Execution:
         task = case.task
         self._claims.release(task.stage)
         self._tell(AttemptEnded(task, attempt, will_retry=False))
-        log = self._folder.log_path(task.video).relative_to(self._folder.path)
+        log = self._folder.log_name(task.video)
         outcome = Outcome(
-            task.video, state, kind, reason, tuple(case.attempts), task.probe, str(log)  # type: ignore[arg-type]
+            task.video, state, kind, reason, tuple(case.attempts), task.probe, log  # type: ignore[arg-type]
         )  # fmt: skip
         self._settle(case, outcome)
 

@@ -130,7 +130,7 @@ def _forget_attempts(task: Task) -> None:
     """A video that is done has neither a failure nor a stage to continue in."""
     for path in (task.stage.error, begun_with(task.stage)):
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+            os.unlink(path)
 
 
 def _shown(task: Task, beside: tuple[str, ...], old: _Old) -> records.Shown:
@@ -151,11 +151,11 @@ def is_disk_full(error: OSError) -> bool:
 
 def publish_whole_stage(task: Task, description: Description, settings: RunSettings) -> bool:
     """Publish what a killed runner had finished but not yet published; False where there is no such thing."""
-    if task.stage.output.is_symlink():
-        return False  # leads to what was published
     try:
         record = records.read_record(task.stage.output)
-        if record is None or difference(record, task.video, description, task.stage.output, settings):
+        if record is None or os.path.islink(task.stage.output):
+            return False  # a link leads to what was published
+        if difference(record, task.video, description, task.stage.output, settings):
             return False
         staged = (_staged(task, name) for name in sorted(record.beside))
         beside = tuple(name for name in staged if os.path.lexists(task.stage.folder / name))

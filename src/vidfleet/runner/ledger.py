@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LEDGER_NAME = "events.jsonl"
 OWNER_NAME = "owner.json"
 KEPT_RUNS = 20
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _LONGEST_NAME_BYTES = 255
 _LONGEST_PATH_BYTES = 4000
 """PATH_MAX is 4096 on Linux, with its final zero."""
@@ -104,15 +105,19 @@ class RunFolder:
             return False
 
     def log_path(self, video: Video) -> Path:
-        """Where the log of ``video`` goes: ``logs/<relative path>.log``, in this folder whatever the name is.
+        """Where the log of ``video`` goes."""
+        return self.path / self.log_name(video)
+
+    def log_name(self, video: Video) -> str:
+        """The same, seen from this folder: ``logs/<relative path>.log``, and never out of it whatever the name is.
 
         Two videos never share one: what is escaped begins with a backslash, and a backslash is escaped.
         """
         *folders, name = video.relative.split("/")
         parts = [_safe_name(_not_like_a_log(_escaped(part))) for part in folders]
-        path = self.path.joinpath("logs", *parts, _safe_name(_escaped(name), ".log"))
-        if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
-            return self.path / "logs" / f"{_hashed(video.relative)}.log"
+        path = "/".join(("logs", *parts, _safe_name(_escaped(name), ".log")))
+        if len(os.fsencode(f"{self.path}/{path}")) > _LONGEST_PATH_BYTES:
+            return f"logs/{_hashed(video.relative)}.log"
         return path
 
 
@@ -156,7 +161,7 @@ class Ledger:
         now = time.time()
         if isinstance(event, AttemptProgress) and not self._is_news(event, now):
             return
-        line = json.dumps(to_plain(event, now), ensure_ascii=True, separators=(",", ":")) + "\n"
+        line = _to_json(to_plain(event, now)) + "\n"
         # After trouble, half a line may stand there: the new one must not be glued to it.
         data = (b"\n" if self._torn else b"") + line.encode("ascii")
         try:
@@ -193,6 +198,8 @@ def _escaped(part: str) -> str:
     r"""Write a part of a path as text on one line: ``\xff`` for a lone byte, a backslash as ``\x5c``."""
     if part in ("", ".", ".."):
         return "\\x2e" * len(part) or "\\x"
+    if part.isprintable() and "\\" not in part:
+        return part
     return "".join(char if char.isprintable() and char != "\\" else _escape(ord(char)) for char in part)
 
 

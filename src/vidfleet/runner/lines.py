@@ -53,8 +53,8 @@ def to_plain(event: Event, at: float) -> dict[str, Any]:
 
 def attempt_to_plain(attempt: Attempt) -> dict[str, Any]:
     """Write an attempt without what is at its default."""
-    said = ((name, getattr(attempt.evidence, name)) for name in _DEFAULTS)
-    evidence = {name: value for name, value in said if value != _DEFAULTS[name]}
+    seen = attempt.evidence
+    evidence = {name: value for name, default in _DEFAULTS.items() if (value := getattr(seen, name)) != default}
     return {**_attempt(attempt), "lane": attempt.lane.index, "evidence": evidence}
 
 

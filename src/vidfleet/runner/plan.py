@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,6 +64,8 @@ class Plan:
     """Somebody else's outputs that are to be declared ours: ``--existing adopt``."""
     notices: tuple[str, ...] = ()
     """Sentences for the user: what a setting keeps from running."""
+    claimed: tuple[Stage, ...] = ()
+    """Of those that are up to date, those with a claim: mostly a runner's that died before it could give it back."""
 
 
 def make_plan(videos: Sequence[Video], description: Description, settings: RunSettings) -> Plan:
@@ -91,8 +94,8 @@ def make_plan(videos: Sequence[Video], description: Description, settings: RunSe
     notices += _grouped(reasons, to_adopt)
     tasks, unreadable = _probed([*to_run, *to_adopt], stages)
     adopting = set(to_adopt)
-    kept = sum(outcome.state == "up_to_date" and bool(outcome.reason) for outcome in settled)
-    if kept:
+    up_to_date = [outcome for outcome in settled if outcome.state == "up_to_date"]
+    if kept := sum(bool(outcome.reason) for outcome in up_to_date):
         notices.append(f"--keep-stale: {plural(kept, 'output')} kept although the workload has changed since")
     return Plan(
         in_order([task for task in tasks if task.video not in adopting], settings.schedule),
@@ -100,6 +103,7 @@ def make_plan(videos: Sequence[Video], description: Description, settings: RunSe
         reasons,
         tuple(task for task in tasks if task.video in adopting),
         tuple(notices),
+        tuple(stage for done in up_to_date if os.path.lexists((stage := stages[done.video]).beside(".claim"))),
     )
 
 
@@ -173,16 +177,21 @@ def judge(video: Video, stage: Stage, description: Description, settings: RunSet
     """Whether ``video`` is done, has to run, or must not be touched."""
     if is_half_published(stage):
         return Verdict(True, reason="a killed run left its publishing half done")
+    return judge_target(video, stage, description, settings)
+
+
+def judge_target(video: Video, stage: Stage, description: Description, settings: RunSettings) -> Verdict:
+    """The same where it is known that nothing is half published."""
     target = stage.target
-    if not target.exists():
-        if target.is_symlink():
-            return Verdict(False, "foreign", f"{target.name} is a link that leads nowhere; remove it")
-        return Verdict(True)
     try:
         record = read_record(target)
     except RecordError as error:
         return Verdict(False, "foreign", f"{error}; remove {RECORD_NAME}'s folder to have the video run")
     if record is None:
+        if not os.path.lexists(target):
+            return Verdict(True)
+        if not os.path.exists(target):
+            return Verdict(False, "foreign", f"{target.name} is a link that leads nowhere; remove it")
         return _judge_foreign("was not made by vidfleet", target, description, settings)
     if record.maker != description.name:
         return _judge_foreign(f"was made by {record.maker}", target, description, settings)

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import OccupiedError
@@ -21,8 +22,6 @@ from vidfleet.runner.sync import sync_folder, sync_tree
 from vidfleet.workloads.base import hash_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vidfleet.data import Stage, Video
 
 
@@ -46,20 +45,25 @@ def publish(
         _write_journal(stage, beside, ours)
     if durable:
         sync_tree(stage.folder)
-    _put_in_place(stage, is_ours=is_ours, put_aside=put_aside)
+    has_replaced = _put_in_place(stage, is_ours=is_ours, put_aside=put_aside)
     if beside:
         _finish_journal(stage)
     if durable:
         sync_folder(stage.target.parent)
     with contextlib.suppress(OSError):  # it is published; the next start tries again to remove the old
-        _discard_asides(stage)
+        discard(near_copy(stage.target))
+        if has_replaced:
+            discard(old_aside(stage))
+            discard(_near_aside(stage))
     with contextlib.suppress(OSError):  # the links are a convenience
         _leave_links(stage, video)
 
 
-def _put_in_place(stage: Stage, *, is_ours: bool, put_aside: str) -> None:
+def _put_in_place(stage: Stage, *, is_ours: bool, put_aside: str) -> bool:
+    """Whether it has taken the place of another."""
     try:
         move_in(stage.output, stage.target)
+        return False
     except FileExistsError as error:
         if is_ours:
             _replace_old(stage)
@@ -68,6 +72,7 @@ def _put_in_place(stage: Stage, *, is_ours: bool, put_aside: str) -> None:
         else:
             _journal(stage).unlink(missing_ok=True)
             raise OccupiedError(f"{stage.target} has appeared meanwhile, and is not ours") from error
+        return True
 
 
 def _replace_old(stage: Stage) -> None:
@@ -114,23 +119,17 @@ def _move_in_or_back(source: Path, target: Path, aside: Path) -> None:
 
 def old_aside(stage: Stage) -> Path:
     """Where an older output stands for the moment between "old aside" and "new in"."""
-    return stage.folder.with_name(stage.folder.name + ".old")
+    return Path(stage.beside(".old"))
 
 
 def _near_aside(stage: Stage) -> Path:
     """The same beside the target, where no rename leads to the other."""
-    return stage.target.with_name(f".{stage.folder.name}.old")
-
-
-def _discard_asides(stage: Stage) -> None:
-    discard(old_aside(stage))
-    discard(_near_aside(stage))
-    discard(near_copy(stage.target))
+    return Path(f"{stage.target.parent}/.{stage.folder.name}.old")
 
 
 def _journal(stage: Stage) -> Path:
     """The file that says, while an output is being published, what goes beside the video."""
-    return stage.folder.with_name(stage.folder.name + ".publishing")
+    return Path(stage.beside(".publishing"))
 
 
 def _write_journal(stage: Stage, beside: tuple[str, ...], ours: frozenset[str]) -> None:
@@ -185,7 +184,9 @@ def _publish_beside(stage: Stage, name: str, ours: frozenset[str]) -> bool:
 
 def is_half_published(stage: Stage) -> bool:
     """Whether a kill came while an output was published, so that :func:`complete_publishing` has work."""
-    return any(os.path.lexists(path) for path in (old_aside(stage), _near_aside(stage), _journal(stage)))
+    return any(
+        os.path.lexists(path) for path in (stage.beside(".old"), _near_aside(stage), stage.beside(".publishing"))
+    )
 
 
 def complete_publishing(stage: Stage) -> None:

@@ -121,7 +121,7 @@ def _lists(text: bytes) -> set[bytes]:
 
 def missing_promises(folder: Path, promise: Promise) -> list[str]:
     """Promised files that are not there or empty; with no promise, the folder itself must hold something."""
-    if folder.is_symlink():
+    if os.path.islink(folder):
         return [f"{folder.name}/ (a link is no output)"]
     if promise.files:
         return [name for name in promise.files if not has_content(folder / name)]
@@ -210,7 +210,7 @@ def _outputs(folder: Path, promise: Promise, shown: Shown) -> dict[str, Any]:
         "counts": {
             name: {"files": count_files(folder / name), "mtime_ns": folder_time_ns(folder / name)}
             for name in promise.counted
-            if (folder / name).is_dir()
+            if os.path.isdir(f"{folder}/{name}")
         },
         "beside": list(shown.beside),
         "put_aside": list(shown.put_aside),

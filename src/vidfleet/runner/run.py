@@ -17,7 +17,7 @@ from vidfleet.errors import UsageError
 from vidfleet.executors.base import make_executor
 from vidfleet.options import checked
 from vidfleet.runner.adopt import adopt
-from vidfleet.runner.claims import Claims
+from vidfleet.runner.claims import Claims, bury_dead
 from vidfleet.runner.discover import discover
 from vidfleet.runner.disk import check_room
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
@@ -108,6 +108,8 @@ def execute(
     """Run what was planned."""
     started_at, plan = time.time(), prepared.plan
     notices = prepared.notices + _end_leftovers(prepared)
+    for stage in plan.claimed:
+        bury_dead(stage)
     if not plan.tasks and not plan.adopted and all(outcome.state == "up_to_date" for outcome in plan.settled):
         return Summary(plan.settled, None, started_at, time.time(), notices=notices)
     if prepared.settings.check_disk:

@@ -11,7 +11,7 @@ Names that are not UTF-8 travel as escaped surrogates, which JSON keeps.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from vidfleet.data import Evidence
 from vidfleet.workloads.base import Call, Launch, Program
@@ -113,8 +113,16 @@ _TYPES: dict[str, type[Message]] = {
 
 def encode(message: Message) -> bytes:
     """One line of JSON, with its newline."""
-    plain = {"type": type(message).__name__.lower(), **asdict(message)}
-    return json.dumps(plain, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
+    plain = {"type": type(message).__name__.lower(), **_fields(message)}
+    return _to_json(plain).encode("ascii") + b"\n"
+
+
+def _fields(value: Message | Launch | Evidence) -> dict[str, object]:
+    """What ``dataclasses.asdict`` gives, without copying each part of it."""
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+_to_json = json.JSONEncoder(separators=(",", ":"), default=_fields).encode
 
 
 def decode(line: bytes) -> Message:

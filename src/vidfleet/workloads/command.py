@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vidfleet.data import Lane, Task
 
 PLACEHOLDERS = ("video", "out", "stage", "stem", "name", "dir", "root", "device")
+_PLACEHOLDER = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
 _VIDEO_PLACEHOLDERS = ("{video}", "{stage}", "{stem}", "{name}")
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*$")
 _INTERPRETER = re.compile(r"(python|pypy|perl|ruby|node|julia|bash|sh|zsh|Rscript)[0-9.]*$")
@@ -68,7 +69,7 @@ def fill_in(words: Sequence[str], task: Task, lane: Lane, root: Path) -> tuple[s
     stage = task.stage
     values = {
         "video": stage.entry,
-        "out": stage.seen_as / stage.entry_stem,
+        "out": f"{stage.seen_as}/{stage.entry_stem}",
         "stage": stage.seen_as,
         "stem": stage.entry_stem,
         "name": stage.entry_name,
@@ -76,8 +77,7 @@ def fill_in(words: Sequence[str], task: Task, lane: Lane, root: Path) -> tuple[s
         "root": root,
         "device": "cuda:0" if lane.device.kind == "gpu" else "cpu",
     }
-    pattern = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
-    return tuple(pattern.sub(lambda found: str(values[found[1]]), word) for word in words)
+    return tuple(_PLACEHOLDER.sub(lambda found: str(values[found[1]]), word) for word in words)
 
 
 class _Python(TypedDict, total=False):
