@@ -44,8 +44,8 @@ def main(root: Path, *, say: Callable[[str], None], render: Render | None = None
     """Find who is who in all films below ``root``, carry names into them, and show them.
 
     Returns 0, or 1 where a film failed. ``say`` takes sentences for people. ``root`` may be one film's output
-    folder, which is compared with no other. What was edited in a film's own ``people.json`` is put into effect, too, also
-    where no vectors are. Raises UsageError where there is no film with a ``people.json`` below ``root``.
+    folder, which is compared with no other. What was edited in a film's own ``people.json`` is put into effect,
+    too, also where no vectors are. Raises UsageError where there is no film with a ``people.json`` below ``root``.
     """
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder")
