@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model and no GPU, as on a machine of which nothing is known."""
+    monkeypatch.setattr(module, "count_gpus", lambda: 0)
     monkeypatch.setattr(module, "find_whisper", lambda _wanted, *, weights: None)
 
 
@@ -55,6 +57,20 @@ def test_auto_without_a_model_is_what_lies_beside_the_videos_and_says_so() -> No
     assert (chosen.words, chosen.inputs) == ("sidecar", (".json", ".srt", ".vtt"))
     assert chosen.notice.startswith("the Whisper model small is not here. So words come from")
     assert (chosen.method.name, chosen.method.is_heuristic) == ("subtitles", True)
+
+
+def test_a_gpu_that_whisper_cannot_use_is_told_with_what_to_install(
+    tiny: WhisperFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = choose_words("whisper", fetch=lambda _wanted: tiny)
+    assert chosen.notice == ""
+    monkeypatch.setattr(module, "count_gpus", lambda: 8)
+    monkeypatch.setattr(module, "load_cublas", lambda: False)
+    assert "Whisper runs on the CPU" in chosen.notice
+    assert "pip install nvidia-cublas-cu12" in chosen.notice
+    assert not module.has_gpu()
+    monkeypatch.setattr(module, "load_cublas", lambda: True)
+    assert (chosen.notice, module.has_gpu()) == ("", True)
 
 
 def test_whisper_that_was_asked_for_stops_the_run_with_the_command() -> None:

@@ -126,11 +126,29 @@ def test_the_record_names_the_model_its_revision_and_its_checksum(folder: Path) 
 def test_a_broken_model_stops_the_run_with_what_to_do(tmp_path: Path) -> None:
     broken = make_whisper(tmp_path / "broken")
     (broken / "model.bin").write_bytes((broken / "model.bin").read_bytes()[:1000])
-    with pytest.raises(SetupError, match=r"(?s)broken cannot be loaded: .*--whisper"):
+    with pytest.raises(SetupError, match=r"(?s)broken cannot be loaded on the CPU: .*--whisper"):
         Whisper(WhisperFiles("broken", broken))
     (broken / "config.json").write_text(json.dumps({"no": "model"}))
     with pytest.raises(SetupError, match=r"cannot be loaded"):
         Whisper(WhisperFiles("broken", broken))
+
+
+def test_one_region_is_heard_as_faster_whisper_itself_hears_it(folder: Path, whisper: Whisper) -> None:
+    """Its pipeline and this one are put together of the same parts, and must stay alike."""
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    sound = np.concatenate([silence(1), tone(LOW_HZ, 8), silence(1)])
+    theirs, _ = BatchedInferencePipeline(WhisperModel(str(folder), compute_type="int8", device="cpu")).transcribe(
+        sound.astype(np.float32) / 32768,
+        clip_timestamps=[{"start": 0.8, "end": 9.2}],
+        word_timestamps=True,
+        language="en",
+    )
+    expected = [(w.word.strip(), float(w.start), float(w.end)) for segment in theirs for w in segment.words or ()]
+    ours = [w for s in whisper.transcribe(Samples(sound), (Span(1, 9),)).sentences for w in s.words]
+    assert [w.text for w in ours] == [text for text, _, _ in expected]
+    assert [w.start_s for w in ours] == pytest.approx([start_s for _, start_s, _ in expected], abs=0.05)
+    assert [w.end_s for w in ours] == pytest.approx([end_s for _, _, end_s in expected], abs=0.05)
 
 
 def test_where_there_is_no_gpu_the_cpu_does_it(folder: Path) -> None:

@@ -46,6 +46,13 @@ def test_a_folder_that_holds_no_model_is_refused_with_what_it_lacks(tmp_path: Pa
         find_whisper(str(model))
 
 
+def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
+    model = make_whisper(tmp_path / "torn")
+    (model / "tokenizer.json").write_bytes((model / "tokenizer.json").read_bytes()[:100])
+    with pytest.raises(WeightsError, match=r"torn/tokenizer.json is damaged"):
+        find_whisper(str(model))
+
+
 def test_a_model_beside_the_other_weights_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_whisper(tmp_path / "weights" / "whisper-small")
     named = find_whisper("small", weights=tmp_path / "weights")

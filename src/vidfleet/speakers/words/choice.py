@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vidfleet.errors import SetupError, UsageError, WeightsError
 from vidfleet.speakers.words.base import SIDECAR_ENDINGS, SIDECAR_METHOD, NoWords
+from vidfleet.speakers.words.cuda import CUBLAS, HELP, count_gpus, load_cublas
 from vidfleet.speakers.words.whisper_files import CPU_DEFAULT, GPU_DEFAULT, WhisperFiles, fetch_whisper, find_whisper
 
 if TYPE_CHECKING:
@@ -64,12 +65,18 @@ class WordsChoice:
     @property
     def notice(self) -> str:
         """A sentence for the user, before the first video; empty where nobody needs to know."""
-        if not self.reason:
-            return ""
-        return (
-            f"{self.reason.splitlines()[0]} So words come from .json, .srt and .vtt files beside the videos and from "
-            "subtitle streams in them, where there are any. With --words whisper this says how to get the model."
-        )
+        if self.reason:
+            return (
+                f"{self.reason.splitlines()[0]} So words come from .json, .srt and .vtt files beside the videos and "
+                "from subtitle streams in them, where there are any. With --words whisper this says how to get the "
+                "model."
+            )
+        if self.whisper is not None and count_gpus() and not load_cublas():
+            return (
+                "Whisper runs on the CPU, several times slower: on a GPU it needs cuBLAS for CUDA 12 "
+                f"({CUBLAS}), which is not here. Install it: {HELP}"
+            )
+        return ""
 
 
 def choose_words(
@@ -110,17 +117,8 @@ def choose_words(
 
 
 def has_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU, whatever ``CUDA_VISIBLE_DEVICES`` hides of it."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        try:
-            return bool(pynvml.nvmlDeviceGetCount())
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return False
+    """Whether Whisper can run on a GPU of this machine, whatever ``CUDA_VISIBLE_DEVICES`` hides of it."""
+    return bool(count_gpus()) and load_cublas()
 
 
 class WordSource:

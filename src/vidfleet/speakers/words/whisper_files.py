@@ -114,6 +114,11 @@ def _checked(folder: Path) -> Path:
             "Convert one with ct2-transformers-converter --copy_files tokenizer.json preprocessor_config.json, "
             "or name one: --whisper small"
         )
+    for name in ("config.json", "tokenizer.json"):
+        try:
+            json.loads((folder / name).read_bytes())
+        except ValueError as error:  # the tokenizer's own reader raises nothing narrower than Exception
+            raise WeightsError(f"{folder / name} is damaged: {error}. Fetch the model again.") from error
     return folder
 
 
