@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from vidfleet.errors import RecordError, UsageError
+from vidfleet.speakers import people
 from vidfleet.speakers.data import FaceVector, Method
 from vidfleet.speakers.identity import vectors_file
 from vidfleet.speakers.identity.held import identify
@@ -18,7 +20,7 @@ from vidfleet.speakers.identity.vectors_file import read_vectors, write_vectors
 from vidfleet.speakers.people import main, rename_persons
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -230,6 +232,30 @@ def test_films_that_cannot_be_compared_are_left_out_and_named(tmp_path: Path, tw
     for part in ("--keep-embeddings): 1 of the films", "other network", "broken", "edited"):
         assert part in text
     assert (edited / "people.json").read_text() == "{"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are UTF-8 there")
+def test_folders_whose_names_are_no_text_are_films_too(tmp_path: Path) -> None:
+    odd = film(tmp_path, os.fsdecode(b"caf\xe9: one"), FRASIER)
+    rename(film(tmp_path, "b", FRASIER), "Person_1", "Frasier")
+    for _ in range(2):
+        assert series(tmp_path)[0] == 0
+    assert names(odd) == ["Frasier"]
+    assert sorted(load(tmp_path)["persons"][0]["tracks"])[1].startswith("caf\\xe9: one: 0:00:00.00-")
+
+
+def test_a_film_that_cannot_be_written_to_is_named(
+    tmp_path: Path, two_films: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename(two_films[0], "Person_1", "Frasier")
+
+    def refuse(folder: Path, _names: Mapping[str, str]) -> bool:
+        raise OSError(f"{folder} is read-only")
+
+    monkeypatch.setattr(people, "rename_persons", refuse)
+    status, said = series(tmp_path)
+    assert status == 1
+    assert any("the names could not be carried over" in line and "read-only" in line for line in said)
 
 
 def test_one_films_folder_is_shown_anew_and_its_file_stays_its_own(two_films: tuple[Path, Path]) -> None:

@@ -76,7 +76,7 @@ def compare(root: Path, folders: Sequence[Path], *, say: Callable[[str], None]) 
     persons = _persons(roles, edits, joins_at=films[0].joins_at)
     for notice in edits.notices:
         say(notice)
-    failed = [root / film.name for film in films if not _carry(root / film.name, film.name, roles, persons, say=say)]
+    failed = [film.folder for film in films if not _carry(film, roles, persons, say=say)]
     entries = [_all_lines(entry) for entry in entries_of(persons, edits, lambda item: roles[item].line)]
     write_people(path, entries, before=edits.people)
     shared = sum(len(person.tracks) > 1 for person in persons)
@@ -175,25 +175,18 @@ def _persons(roles: Sequence[Role], edits: Edits, *, joins_at: float) -> tuple[P
     return number_persons(range(len(roles)), labels, spoken=spoken, first=range(len(roles)), holds=edits.holds)
 
 
-def _carry(
-    folder: Path,
-    film: str,
-    roles: Sequence[Role],
-    persons: Sequence[Person],
-    *,
-    say: Callable[[str], None],
-) -> bool:
+def _carry(film: Film, roles: Sequence[Role], persons: Sequence[Person], *, say: Callable[[str], None]) -> bool:
     """Carry given names into one film; False where that failed."""
     names = {
         roles[item].name: person.name
         for person in persons
         for item in person.tracks
-        if roles[item].film == film and not NUMBERED.fullmatch(person.name)
+        if roles[item].film == film.name and not NUMBERED.fullmatch(person.name)
     }
     try:
-        rename_persons(folder, names)
+        rename_persons(film.folder, names)
     except (VidfleetError, OSError) as error:
-        say(f"{film}: the names could not be carried over: {error}")
+        say(f"{film.name}: the names could not be carried over: {error}")
         return False
     return True
 

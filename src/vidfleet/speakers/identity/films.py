@@ -29,7 +29,7 @@ class Role:
     """One person of one film."""
 
     film: str
-    """The film's folder, relative to the root, with ``/``."""
+    """The film's :attr:`Film.name`."""
     name: str
     """As the film's ``people.json`` has it."""
     given_name: str
@@ -48,7 +48,9 @@ class Role:
 class Film:
     """What a film's folder tells of its persons."""
 
+    folder: Path
     name: str
+    """The folder relative to the root, with ``/``; bytes that are no UTF-8 are spelt out."""
     embedder: str
     """SHA-256 of the network that made its vectors."""
     joins_at: float
@@ -120,9 +122,10 @@ def films_in(root: Path, folders: Sequence[Path], say: Callable[[str], None]) ->
         if people.problems:
             say(f"left out: {folder}: {people.problems[0]}")
             continue
-        name, finder = folder.relative_to(root).as_posix(), LineFinder(stored)
+        name = os.fsencode(folder.relative_to(root)).decode("utf-8", "backslashreplace")
+        finder = LineFinder(stored)
         roles = _roles(name, one_per_person(people.entries), stored, finder)
-        films.append(Film(name, stored.embedder, stored.joins_at, finder, roles))
+        films.append(Film(folder, name, stored.embedder, stored.joins_at, finder, roles))
     if without:
         say(f"left out, for they have no face vectors (made without --keep-embeddings): {without} of the films")
     return films

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -75,8 +76,8 @@ class PeopleFile:
     @property
     def held(self) -> tuple[Entry, ...]:
         """The persons that somebody edited."""
-        names = [entry.name for entry in self.entries]
-        return tuple(entry for entry in self.entries if entry.is_held or names.count(entry.name) > 1)
+        times = Counter(entry.name for entry in self.entries)
+        return tuple(entry for entry in self.entries if entry.is_held or times[entry.name] > 1)
 
 
 def read_people(path: Path) -> PeopleFile:
