@@ -6,6 +6,7 @@ import time
 
 _TICK_S = 5.0
 """Time is counted in steps; one that lasted much longer means that this machine or this process stood still."""
+_LEAST_STEP_S = 0.01
 
 
 class Patience:
@@ -32,7 +33,7 @@ class Patience:
     def _step_s(self) -> float:
         steps = [_TICK_S]
         if self._left_s is not None:
-            steps.append(max(self._left_s, 0.0))
+            steps.append(max(self._left_s, _LEAST_STEP_S))
         if self._stall_s is not None:
             steps.append(self._stall_s / 8)
         return min(steps)
