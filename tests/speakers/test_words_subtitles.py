@@ -195,6 +195,7 @@ BROKEN = {
     "a page": b"<html><body>1 00:00:01,000 --> 00:00:02,000 secret</body></html>",
     "no end": b"1\n00:00:01,000\nsecret\n\n",
     "no text": b"1\n00:00:01,000 --> 00:00:02,000\n\n",
+    "only tags": b"1\n00:00:01,000 --> 00:00:02,000\n<i></i> [secret]\n\n",
     "times beyond any clock": b"1\n99999999999999:00:01,000 --> 99999999999999:00:02,000\nsecret\n\n",
     "another film's": b"1\n99:00:01,000 --> 99:00:02,000\nsecret\n\n",
 }

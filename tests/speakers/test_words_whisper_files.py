@@ -69,7 +69,8 @@ def test_a_model_in_the_hubs_cache_is_found_with_its_revision(hub: Path) -> None
     assert found is not None
     assert (found.name, found.folder) == ("small", model)
     assert (found.repository, found.revision) == ("Systran/faster-whisper-small", REVISION)
-    assert find_whisper(f"small@{REVISION}") is not None
+    assert find_whisper(f"small@{REVISION}") == found
+    assert find_whisper(str(found.folder)) == found, "lanes are given the folder, and know the model by it"
     assert find_whisper("small@" + "f" * 40) is None
 
 

@@ -69,7 +69,10 @@ class SidecarWords:
 
 
 def _of_file(path: Path, speech: Sequence[Span]) -> Transcript:
-    return Transcript(tuple(sentences_of(read_file(path), speech)), path.name, "spread")
+    sentences = sentences_of(read_file(path), speech)
+    if not sentences:
+        raise BadInputError(f"{path.name} holds no words")
+    return Transcript(tuple(sentences), path.name, "spread")
 
 
 def _until(found: Transcript, end_s: float | None) -> Transcript:

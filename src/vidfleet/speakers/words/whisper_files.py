@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -39,6 +40,8 @@ REPOSITORIES = {
     "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
 }  # fmt: skip
 """The names that faster-whisper has for models on the hub."""
+_PREFIX = "whisper-"
+"""How a model's folder begins, among other weights."""
 _NEEDED = ("config.json", "model.bin", "tokenizer.json")
 _PATTERNS = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 
@@ -64,15 +67,25 @@ def find_whisper(wanted: str, *, weights: Path | None = None) -> WhisperFiles | 
     """
     path = Path(wanted).expanduser()
     if path.is_dir():
-        return WhisperFiles(path.resolve().name, _checked(path.resolve()))
+        return _in_folder(_checked(path.resolve()))
     name, _, _ = wanted.partition("@")
     repository(wanted)
     named = os.environ.get("VIDFLEET_WEIGHTS")
     for place in (weights, Path(named) if named else None):
-        folder = Path(place or "", f"whisper-{name}")
+        folder = Path(place or "", _PREFIX + name)
         if place is not None and "/" not in name and folder.is_dir():
             return WhisperFiles(name, _checked(folder.absolute()))
     return _from_hub(wanted, limit_s=60.0, offline=True)
+
+
+def _in_folder(folder: Path) -> WhisperFiles:
+    """A model by its folder; one in the hub's cache is known for what it is: lanes are given folders."""
+    found = re.fullmatch(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})", "/".join(folder.parts[-3:]))
+    if found is None:
+        return WhisperFiles(folder.name.removeprefix(_PREFIX), folder)
+    whole, revision = f"{found[1]}/{found[2]}", found[3]
+    names = {repository: name for name, repository in REPOSITORIES.items()}
+    return WhisperFiles(names.get(whole, whole), folder, whole, revision)
 
 
 def fetch_whisper(wanted: str, *, is_reachable: Callable[[str], bool] | None = None) -> WhisperFiles:
@@ -156,7 +169,7 @@ def _from_hub(wanted: str, *, limit_s: float, offline: bool) -> WhisperFiles | N
             argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=True
         )
         folder = Path(json.loads(answer.stdout))
-        return WhisperFiles(wanted, _checked(folder), name, folder.name)
+        return _in_folder(_checked(folder))
     except (subprocess.SubprocessError, ValueError, WeightsError):
         return None
 

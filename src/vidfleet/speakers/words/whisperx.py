@@ -15,13 +15,14 @@ import json
 import math
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeGuard
 
 from vidfleet.errors import BadInputError
 from vidfleet.speakers.data import Sentence, Span, Word
 from vidfleet.speakers.words.cues import share
 
-MOST_SEGMENTS = 100_000
+MOST_SEGMENTS = MOST_WORDS = 100_000
+"""In a file, and in a segment: a film has 2,000, a sentence 20."""
 SHORTEST_WORD_S = 0.02
 
 
@@ -45,7 +46,7 @@ def parse(text: str, *, name: str) -> Transcribed:
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{name} is no JSON") from error
     segments = content.get("segments") if isinstance(content, dict) else content
-    if not isinstance(segments, list) or len(segments) > MOST_SEGMENTS:
+    if not _is_list(segments, MOST_SEGMENTS):
         raise BadInputError(f"{name} is no transcript: it has no list of segments")
     language = _language(content.get("language") if isinstance(content, dict) else None)
     read = [_segment(item, language) for item in segments if isinstance(item, dict)]
@@ -55,10 +56,14 @@ def parse(text: str, *, name: str) -> Transcribed:
     return Transcribed(tuple(sentences), any(are_timed for _, are_timed in read))
 
 
+def _is_list(value: object, longest: int) -> TypeGuard[list[Any]]:
+    return isinstance(value, list) and len(value) <= longest
+
+
 def _segment(item: dict[str, Any], language: str) -> tuple[Sentence | None, bool]:
     """A segment as a sentence, or nothing; and whether its words have times."""
     listed = item.get("words")
-    raw = [word for word in listed if isinstance(word, dict)] if isinstance(listed, list) else []
+    raw = [word for word in listed if isinstance(word, dict)] if _is_list(listed, MOST_WORDS) else []
     own = [_word(word) for word in raw]
     words = [word for word in own if word.text]
     if not words:
