@@ -17,6 +17,8 @@ class RunStarted:
     tasks: tuple[Task, ...]
     settled: tuple[Outcome, ...]
     """Videos that end without an attempt: up to date, blocked, unreadable."""
+    expected_rate: float = 0.0
+    """Cost per second of one lane, as earlier runs have shown; 0 where nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,7 @@ def _run_started(event: RunStarted) -> dict[str, Any]:
         "workload": event.workload,
         "lanes": [lane_to_plain(lane) for lane in event.lanes],
         "tasks": [{**_video(task.video), "probe": asdict(task.probe)} for task in event.tasks],
+        "expected_rate": round(event.expected_rate, 3),
         "up_to_date": sum(outcome.state == "up_to_date" for outcome in event.settled),
         "settled": [_outcome(outcome) for outcome in event.settled if outcome.state != "up_to_date"],
     }
@@ -190,7 +191,8 @@ class _Reader:
         settled = tuple(self._outcome(item) for item in plain.get("settled", ()))
         settled += (_UNNAMED,) * int(plain.get("up_to_date", 0))
         tasks, lanes = tuple(self._tasks.values()), tuple(self._lanes.values())
-        return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled)
+        rate = float(plain.get("expected_rate", 0))
+        return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled, rate)
 
     def _attempt_ended(self, plain: dict[str, Any]) -> AttemptEnded:
         attempt = read_attempt(plain, self._lane(plain))

@@ -23,6 +23,7 @@ from vidfleet.runner.disk import check_room
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution, Stop
 from vidfleet.runner.finish import remember_unreadable
+from vidfleet.runner.learnt import expected_rate, remember_rates
 from vidfleet.runner.ledger import Ledger, RunFolder
 from vidfleet.runner.live import Live
 from vidfleet.runner.on_stop import check as check_on_stop
@@ -59,6 +60,13 @@ class Prepared:
     lanes: tuple[Lane, ...]
     plan: Plan
     notices: tuple[str, ...]
+    expected_rate: float = 0.0
+    """Cost per second of one lane, as earlier runs have shown; 0 where nothing is known."""
+
+    @property
+    def base(self) -> Path:
+        """Where everything of the run lies: the root, or ``--output``."""
+        return (self.settings.output or self.root).absolute()
 
 
 def run(
@@ -94,7 +102,9 @@ def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSe
     lanes = make_lanes(settings)
     plan = make_plan(found.videos, description, settings)
     notices = (*found.notices, *lanes.notices, *description.notices, *plan.notices)
-    return Prepared(top, workload, description, settings, lanes.lanes, plan, notices)
+    base = (settings.output or top).absolute()
+    rate = expected_rate(base, description.name, lanes.lanes)
+    return Prepared(top, workload, description, settings, lanes.lanes, plan, notices, rate)
 
 
 def execute(
@@ -113,11 +123,8 @@ def execute(
     if not plan.tasks and not plan.adopted and all(outcome.state == "up_to_date" for outcome in plan.settled):
         return Summary(plan.settled, None, started_at, time.time(), notices=notices)
     if prepared.settings.check_disk:
-        check_room(plan.tasks, prepared.description, _existing(prepared.settings.output or prepared.root))
+        check_room(plan.tasks, prepared.description, _existing(prepared.base))
     folder = _make_folder(prepared)
-    write_plan(prepared, folder.path)
-    if prepared.settings.output:
-        remember_root(prepared.settings.output.absolute(), prepared.root)
     claims, made_by = Claims(folder.path), _made_by(folder)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
     _remember_unreadable(prepared)
@@ -127,7 +134,11 @@ def execute(
         tell = listeners.tell
         for text in notices:
             tell(Notice(text))
-        tell(RunStarted(str(prepared.root), prepared.description.name, lanes, plan.tasks, settled))
+        tell(
+            RunStarted(
+                str(prepared.root), prepared.description.name, lanes, plan.tasks, settled, prepared.expected_rate
+            )
+        )
         execution = _work(
             prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick, stop=stop
         )
@@ -139,6 +150,7 @@ def execute(
         outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
         stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
     )  # fmt: skip
+    remember_rates(prepared.base, prepared.description.name, summary.outcomes)
     try:
         write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
     except OSError as error:  # a full disk: what was done is done, and told on the screen
@@ -153,18 +165,22 @@ def _existing(folder: Path) -> Path:
 
 
 def _make_folder(prepared: Prepared) -> RunFolder:
-    base = prepared.settings.output or prepared.root
     try:
-        return RunFolder.create(base.absolute())
+        folder = RunFolder.create(prepared.base)
     except OSError as error:
         raise UsageError(
-            f"{base} cannot be written ({error.strerror})\nMirror the outputs somewhere else with --output DIR."
+            f"{prepared.base} cannot be written ({error.strerror})\n"
+            "Mirror the outputs somewhere else with --output DIR."
         ) from error
+    write_plan(prepared, folder.path)
+    if prepared.settings.output:
+        remember_root(prepared.base, prepared.root)
+    return folder
 
 
 def _end_leftovers(prepared: Prepared) -> tuple[str, ...]:
     """What a killed run has left running holds memory and GPUs; a sentence where there was any."""
-    dead = dead_runs((prepared.settings.output or prepared.root).absolute())
+    dead = dead_runs(prepared.base)
     ended = end_leftovers(dead)
     stopped = stop_left(dead, _every_video(prepared.plan), prepared.root, prepared.settings)
     remember_swept(dead)

@@ -68,6 +68,7 @@ class Board:
     _cost_ended: float = 0.0
     _learnt_cost: float = 0.0
     _learnt_s: float = 0.0
+    _expected_rate: float = 0.0
 
     def apply(self, event: Event, at: float) -> None:
         """Take in what happened at ``at``."""
@@ -90,13 +91,16 @@ class Board:
                 self.running.clear()
 
     def learnt_rate(self, now: float) -> float | None:
-        """Cost per second of one lane, from what is done and what says how far it is; None: not known."""
+        """Cost per second of one lane, from what is done and what says how far it is, else from earlier runs.
+
+        None: not known.
+        """
         cost, seconds = self._learnt_cost, self._learnt_s
         for item in self.running.values():
             if item.share_done >= _TELLING_SHARE:
                 cost += item.task.cost * item.share_done
                 seconds += now - item.started_at
-        return cost / seconds if cost > 0 and seconds > 0 else None
+        return cost / seconds if cost > 0 and seconds > 0 else self._expected_rate or None
 
     def remaining_s(self, now: float) -> float | None:
         """How long until all lanes are through with what is left, by costs; None: nothing is known yet."""
@@ -134,6 +138,7 @@ class Board:
         self.root, self.workload, self.lanes, self.started_at = event.root, event.workload, event.lanes, at
         self._waiting = {task.video.relative: task.cost for task in event.tasks}
         self._cost = sum(self._waiting.values())
+        self._expected_rate = event.expected_rate
         self.to_run = len(event.tasks)
         self.videos = self.to_run + len(event.settled)
         self.counts.update(outcome.state for outcome in event.settled)

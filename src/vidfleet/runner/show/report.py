@@ -11,7 +11,7 @@ from vidfleet.runner.show.page import Page, write_blocked, write_failures
 from vidfleet.runner.show.report_page import PAGE_NAME, write_page
 from vidfleet.runner.show.status import print_status
 from vidfleet.runner.show.story import REPORT_NAME, Story
-from vidfleet.runner.text import length, one_line, plural, printable
+from vidfleet.runner.text import length, one_line, plural, printable, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,6 +157,26 @@ def _write_speed(summary: Summary, page: Page) -> None:
     speed = f" for {length(done_s)} of video: {done_s / wall_s:.3g} seconds of it per second" if done_s else ""
     page.line(f"Took {length(wall_s)}{speed}.")
     page.line(_lane_use(summary.lanes, attempts, wall_s))
+    _write_leftovers(summary, page)
+
+
+def _write_leftovers(summary: Summary, page: Page) -> None:
+    """Programs that came to their end by themselves, and left others running."""
+    left = {
+        outcome.video.relative: attempt.evidence.ended_leftovers
+        for outcome in summary.outcomes
+        for attempt in outcome.attempts
+        if attempt.evidence.ended_leftovers and attempt.evidence.exit_status is not None and not _was_ended(attempt)
+    }
+    if left:
+        count, first = sum(left.values()), printable(next(iter(left)))
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        running = "1 process that was" if count == 1 else f"{count} processes that were"
+        page.line(f"Ended {running} still running when the attempt at {first}{more} was over.")
+
+
+def _was_ended(attempt: Attempt) -> bool:
+    return attempt.evidence.timed_out or attempt.evidence.stalled or attempt.evidence.cancelled
 
 
 def _lane_use(lanes: Sequence[Lane], attempts: Sequence[Attempt], wall_s: float) -> str:
@@ -174,5 +194,5 @@ def _lane_use(lanes: Sequence[Lane], attempts: Sequence[Attempt], wall_s: float)
             f"least {printable(idlest.label)} {shares[idlest.index]:.0%}"
         )
     peak = max(attempt.evidence.peak_memory_bytes for attempt in attempts)
-    memory = f"; at most {peak / 2**30:.1f} GiB of memory in one process" if peak else ""
+    memory = f"; at most {size(peak)} of memory in one process" if peak else ""
     return f"Busy: {use}{memory}."

@@ -11,7 +11,7 @@ from vidfleet.runner.disk import estimate
 from vidfleet.runner.lines import lane_to_plain
 from vidfleet.runner.plan import cost_by_lane
 from vidfleet.runner.show.page import Page, write_blocked, write_failures
-from vidfleet.runner.text import length, one_line, plural, printable
+from vidfleet.runner.text import about, length, one_line, plural, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,7 @@ def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
         "settings": {name: str(value) if name == "output" and value else value for name, value in settings.items()},
         "notices": list(prepared.notices),
         "lanes": [lane_to_plain(lane) for lane in prepared.lanes],
+        "expected_s": _expected_s(prepared),
         "tasks": [
             {
                 "video": task.video.relative,
@@ -59,6 +60,14 @@ def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
             if o.state != "up_to_date"
         ],
     }
+
+
+def _expected_s(prepared: Prepared) -> list[float] | None:
+    """How long each lane has work, as earlier runs have shown; nothing where there was none."""
+    if not prepared.expected_rate:
+        return None
+    loads = cost_by_lane(prepared.plan.tasks, len(prepared.lanes), prepared.settings.schedule)
+    return [round(load / prepared.expected_rate, 1) for load in loads]
 
 
 def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
@@ -104,10 +113,12 @@ def _write_lanes(prepared: Prepared, page: Page) -> None:
     loads = cost_by_lane(prepared.plan.tasks, len(prepared.lanes), prepared.settings.schedule)
     longest = max(prepared.plan.tasks, key=lambda task: task.cost)
     whole = sum(loads)
+    rate = prepared.expected_rate
     shares = "  ".join(
-        f"{lane.label} {100 * load / whole:.0f} %" for lane, load in zip(prepared.lanes, loads, strict=True)
+        f"{lane.label} {about(load / rate) if rate else f'{100 * load / whole:.0f} %'}"
+        for lane, load in zip(prepared.lanes, loads, strict=True)
     )
-    page.line(f"share of the work: {shares}")
+    page.line(f"expected time, by earlier runs: {shares}" if rate else f"share of the work: {shares}")
     if len(prepared.lanes) > 1 and longest.cost > whole / len(prepared.lanes):
         name = printable(longest.video.relative)
         page.line(f"{name} alone takes longer than all others on the other lanes: the run ends with it", "yellow")
