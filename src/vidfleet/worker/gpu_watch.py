@@ -6,14 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 from vidfleet.worker.family import is_below
+from vidfleet.worker.gpus.base import LITTLE_BYTES
 
 if TYPE_CHECKING:
     from vidfleet.worker.gpus import Gpus
 
 _FIRST_LOOK_S = 0.5
 _BETWEEN_LOOKS_S = 2.0
-_LITTLE_BYTES = 256 << 20
-"""Less than any process with a context on a GPU takes."""
 
 
 class GpuWatch:
@@ -41,4 +40,4 @@ class GpuWatch:
         memory = self._gpus.memory(self._visible)
         if self._before_bytes is None or memory is None:
             return True
-        return memory.used_bytes <= self._before_bytes + _LITTLE_BYTES
+        return memory.used_bytes <= self._before_bytes + LITTLE_BYTES

@@ -10,6 +10,7 @@ from vidfleet.data import Device, Lane
 from vidfleet.errors import UsageError
 from vidfleet.worker.affinity import bind_lanes, usable_cores
 from vidfleet.worker.gpus import installed
+from vidfleet.worker.gpus.base import LITTLE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from vidfleet.worker.gpus import Gpus
 
 _BYTES_A_CPU_LANE = 4 << 30
-_LITTLE_BYTES = 256 << 20
-"""Less than any process with a context on a GPU takes."""
 _MOST_CPU_LANES = 8
 
 
@@ -74,7 +73,7 @@ def _choose(settings: LaneSettings, gpus: Gpus) -> Lanes:
 def _free(gpus: Gpus, allowed: Sequence[Device]) -> list[Device]:
     """The GPUs whose memory nobody uses."""
     memory = [(device, gpus.memory(device.visible)) for device in allowed]
-    free = [device for device, use in memory if use is None or use.used_bytes <= _LITTLE_BYTES]
+    free = [device for device, use in memory if use is None or use.used_bytes <= LITTLE_BYTES]
     if not free:
         raise UsageError(f"--gpus free: none is free now; there are:\n{_listing(allowed)}")
     return free

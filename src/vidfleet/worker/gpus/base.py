@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from vidfleet.data import Device
 
+LITTLE_BYTES = 256 << 20
+"""Less than any process with a context on a GPU takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class GpuMemory:
