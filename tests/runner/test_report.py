@@ -227,3 +227,21 @@ def test_status_reads_a_run_whose_ledger_is_torn(made_up: MadeUp, tmp_path: Path
         status, text = status_of(tmp_path)
     assert status == 0
     assert "  gpu:1  runs.mp4: 0:0" in text
+
+
+def test_programs_that_leave_others_running_are_named(made_up: MadeUp) -> None:
+    """Not those that we ended ourselves: that they had children is no news."""
+
+    def ended(name: str, evidence: Evidence) -> Outcome:
+        outcome = made_up.outcome(name, "done")
+        return replace(outcome, attempts=(replace(outcome.attempts[0], evidence=evidence),))
+
+    leaves = [ended(f"{letter}.mp4", Evidence(exit_status=0, ended_leftovers=2)) for letter in "ab"]
+    others = [
+        ended("c.mp4", Evidence(exit_status=0)),
+        ended("d.mp4", Evidence(exit_status=1, ended_leftovers=9, timed_out=True)),
+        ended("e.mp4", Evidence(signal=9, ended_leftovers=9)),
+    ]
+    assert "still running" not in printed(summary_of(made_up, *others))
+    text = printed(summary_of(made_up, *leaves, *others))
+    assert "Ended 4 processes that were still running when the attempt at a.mp4 and 1 more was over." in text
