@@ -108,7 +108,7 @@ def measure(method: str, cases: Sequence[Case]) -> Measured:
         words=len(answers),
         words_right=share(answer.is_right for answer in answers),
         words_right_with_true_persons=share(
-            right for case in cases for _, _, right in judged(talk_of(case, 0.0), NUMBERS[method].rules)
+            found.is_right for case in cases for found in judged(talk_of(case, 0.0), NUMBERS[method].rules)
         ),
         off_screen_words=len(hidden),
         off_screen_recall=share(answer.is_right for answer in hidden),

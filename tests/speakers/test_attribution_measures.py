@@ -98,6 +98,6 @@ def test_fitting_finds_numbers_under_which_the_truth_is_likelier(tmp_path: Path)
     case = output(tmp_path, "Person_2", "Person_1", None)
     found = fitted([case], LR_ASD)
     talk = talk_of(case, 0.0)
-    before, after = (min(likely for likely, _, _ in judged(talk, numbers.rules)) for numbers in (LR_ASD, found))
+    before, after = (min(word.likely for word in judged(talk, numbers.rules)) for numbers in (LR_ASD, found))
     assert after >= before
     assert found.calibration.posterior > 0
