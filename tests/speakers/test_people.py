@@ -229,7 +229,7 @@ def test_films_that_cannot_be_compared_are_left_out_and_named(tmp_path: Path, tw
     _, said = series(tmp_path)
     assert "in 2 films" in said[-1]
     text = "\n".join(said)
-    for part in ("--keep-embeddings): 1 of the films", "other network", "broken", "edited"):
+    for part in ("1 films without face vectors", "other network", "broken", "edited"):
         assert part in text
     assert (edited / "people.json").read_text() == "{"
 

@@ -127,7 +127,7 @@ def films_in(root: Path, folders: Sequence[Path], say: Callable[[str], None]) ->
         roles = _roles(name, one_per_person(people.entries), stored, finder)
         films.append(Film(folder, name, stored.embedder, stored.joins_at, finder, roles))
     if without:
-        say(f"left out, for they have no face vectors (made without --keep-embeddings): {without} of the films")
+        say(f"left out: {without} films without face vectors, made without --keep-embeddings or without a network")
     return films
 
 

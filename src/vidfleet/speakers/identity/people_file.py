@@ -34,7 +34,7 @@ MOST_BYTES = 64 << 20
 LONGEST_NAME = 200
 HELP = (
     "Change a name; give two persons one name to make them one; move a line to another person, or to a new one "
-    '{"name": "...", "tracks": [...]}. Then run again. What you edit stays; docs/persons.md tells more.'
+    '{"name": "...", "tracks": [...]}. Then call: vidfleet people FOLDER. What you edit stays.'
 )
 NUMBERED = re.compile(r"Person_[0-9]+", re.ASCII)
 """Names that vidfleet gives; any other was given by somebody."""
