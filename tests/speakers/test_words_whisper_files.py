@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -98,3 +102,54 @@ def test_a_hub_that_breaks_off_is_told_of(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(WeightsError, match=r"could not be fetched from http://127.0.0.1:9"):
         fetch_whisper("small@abc")
+
+
+class Hub(SimpleHTTPRequestHandler):
+    """As much of the hub as its client asks for to fetch a repository: one revision of a folder."""
+
+    folder: Path
+
+    def do_GET(self) -> None:
+        files = sorted(self.folder.iterdir())
+        if "/tree/" in self.path:
+            tree = [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": _oid(f)} for f in files]
+            self._send(json.dumps(tree).encode())
+        elif self.path.startswith("/api/"):
+            names = [{"rfilename": path.name} for path in files]
+            self._send(json.dumps({"id": "a/b", "sha": REVISION, "siblings": names}).encode())
+        else:
+            self._send((self.folder / self.path.rpartition("/")[2]).read_bytes())
+
+    do_HEAD = do_GET  # noqa: N815 - as the standard library asks
+
+    def _send(self, content: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"')
+        self.send_header("X-Repo-Commit", REVISION)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def _oid(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def test_a_model_is_fetched_from_the_hub_once(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_whisper(tmp_path / "published")
+    (model / "README.md").write_text("not needed")
+    handler = type("Handler", (Hub,), {"folder": model})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        fetched = fetch_whisper("small")
+        server.shutdown()
+    assert (fetched.name, fetched.repository, fetched.revision) == ("small", "Systran/faster-whisper-small", REVISION)
+    assert fetched.folder.is_relative_to(hub)
+    assert not (fetched.folder / "README.md").exists()
+    assert (fetched.folder / "model.bin").read_bytes() == (model / "model.bin").read_bytes()
+    assert find_whisper("small") == fetched

@@ -27,6 +27,8 @@ GPU_DEFAULT, CPU_DEFAULT = "large-v3-turbo", "small"
 HUB = "https://huggingface.co"
 FETCH_LIMIT_S = 1500.0
 """A model of 3 GB in this time needs 2 MB/s; what was fetched by then is kept for the next time."""
+LOOK_LIMIT_S = 60.0
+"""For a look into the cache, most of which goes into starting Python."""
 _SYSTRAN = "Systran/faster-whisper-"
 _DISTILLED = "Systran/faster-distil-whisper-"
 REPOSITORIES = {
@@ -75,7 +77,10 @@ def find_whisper(wanted: str, *, weights: Path | None = None) -> WhisperFiles | 
         folder = Path(place or "", _PREFIX + name)
         if place is not None and "/" not in name and folder.is_dir():
             return WhisperFiles(name, _checked(folder.absolute()))
-    return _from_hub(wanted, limit_s=60.0, offline=True)
+    try:
+        return _from_hub(wanted, limit_s=LOOK_LIMIT_S, offline=True)
+    except _NotFoundError:
+        return None
 
 
 def _in_folder(folder: Path) -> WhisperFiles:
@@ -99,10 +104,11 @@ def fetch_whisper(wanted: str, *, is_reachable: Callable[[str], bool] | None = N
         raise WeightsError(_by_hand(wanted, "is not here, and HF_HUB_OFFLINE is set"))
     if not (is_reachable or _is_reachable)(hub):
         raise WeightsError(_by_hand(wanted, f"is not here, and {hub} did not answer in {CONNECT_LIMIT_S:.0f} s"))
-    files = _from_hub(wanted, limit_s=FETCH_LIMIT_S, offline=False)
-    if files is None:
-        raise WeightsError(_by_hand(wanted, f"could not be fetched from {hub}"))
-    return files
+    sys.stderr.write(f"Fetching the Whisper model {wanted} from {hub} into its cache; this is done once.\n")
+    try:
+        return _from_hub(wanted, limit_s=FETCH_LIMIT_S, offline=False)
+    except _NotFoundError as error:
+        raise WeightsError(_by_hand(wanted, f"could not be fetched from {hub}: {error}")) from error
 
 
 def repository(wanted: str) -> tuple[str, str]:
@@ -159,8 +165,12 @@ def _is_reachable(address: str) -> bool:
     return True
 
 
-def _from_hub(wanted: str, *, limit_s: float, offline: bool) -> WhisperFiles | None:
-    """Ask the hub's client; nothing where it does not have, or does not get, the whole model."""
+class _NotFoundError(Exception):
+    """The hub's client has no whole model; in its own last words."""
+
+
+def _from_hub(wanted: str, *, limit_s: float, offline: bool) -> WhisperFiles:
+    """Ask the hub's client. Raises :class:`_NotFoundError` where it does not have, or get, the whole model."""
     name, revision = repository(wanted)
     environment = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     argv = [sys.executable, "-P", "-m", __name__, name, revision, "offline" if offline else ""]
@@ -168,10 +178,12 @@ def _from_hub(wanted: str, *, limit_s: float, offline: bool) -> WhisperFiles | N
         answer = subprocess.run(
             argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=True
         )
-        folder = Path(json.loads(answer.stdout))
-        return _in_folder(_checked(folder))
-    except (subprocess.SubprocessError, ValueError, WeightsError):
-        return None
+        return _in_folder(_checked(Path(json.loads(answer.stdout))))
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise _NotFoundError(said[-1] if said else f"exit status {error.returncode}") from error
+    except (subprocess.TimeoutExpired, ValueError, WeightsError) as error:
+        raise _NotFoundError(str(error).partition("\n")[0]) from error
 
 
 def main(arguments: list[str]) -> int:
@@ -188,7 +200,7 @@ def main(arguments: list[str]) -> int:
             etag_timeout=CONNECT_LIMIT_S,
         )
     except OSError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(" ".join(str(error).split()) + "\n")
         return 1
     sys.stdout.write(json.dumps(folder) + "\n")
     return 0
