@@ -17,6 +17,8 @@ from typing import Literal
 
 State = Literal["done", "up_to_date", "failed", "blocked", "interrupted", "not_started"]
 """How a video ends."""
+CLAIM_ENDING, ERROR_ENDING = ".claim", ".error.json"
+"""Of files beside a stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,12 @@ class Stage:
     @property
     def claim(self) -> Path:
         """The file that says who works on this video, beside the stage."""
-        return Path(self.beside(".claim"))
+        return Path(self.beside(CLAIM_ENDING))
 
     @property
     def error(self) -> Path:
         """The file that keeps the last failure, beside the stage."""
-        return Path(self.beside(".error.json"))
+        return Path(self.beside(ERROR_ENDING))
 
 
 @dataclass(frozen=True, slots=True)

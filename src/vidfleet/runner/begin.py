@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description
 
+BEGUN_ENDING = ".begun.json"
+
 
 def begin(task: Task, description: Description, settings: RunSettings) -> None:
     """Make the task's stage ready; raises OSError or OccupiedError where it cannot be made.
@@ -42,7 +44,7 @@ def begin(task: Task, description: Description, settings: RunSettings) -> None:
 
 def begun_with(stage: Stage) -> Path:
     """The file that says for which video and workload a stage was begun, where later attempts may continue in it."""
-    return Path(stage.beside(".begun.json"))
+    return Path(stage.beside(BEGUN_ENDING))
 
 
 def _identity(task: Task, description: Description) -> str:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidfleet.data import CLAIM_ENDING
 from vidfleet.errors import ClaimedError
 from vidfleet.runner.owner import Owner
 from vidfleet.runner.reading import read_json, read_small
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from vidfleet.data import Stage
 
 HEARTBEAT_S = 20.0
-_ENDING = ".claim"
 _COMMON_NAME = "claim.json"
 STALE_S = 90.0
 _LAST_SECOND = 253_402_300_800.0
@@ -68,7 +68,7 @@ class Claims:
 
     def take(self, stage: Stage) -> None:
         """Claim a video; raises ClaimedError, naming the owner, where a living runner has it."""
-        path = stage.beside(_ENDING)
+        path = stage.beside(CLAIM_ENDING)
         self._held[path] = self._common_text if self._take_common(path) else self._take_own(path)
 
     def _take_common(self, path: str) -> bool:
@@ -95,7 +95,7 @@ class Claims:
 
     def still_ours(self, stage: Stage) -> bool:
         """Read the claim again, as an owner does before it publishes."""
-        return self._has(stage.beside(_ENDING))
+        return self._has(stage.beside(CLAIM_ENDING))
 
     def _has(self, path: str) -> bool:
         try:
@@ -105,7 +105,7 @@ class Claims:
 
     def release(self, stage: Stage) -> None:
         """Give a video back."""
-        path = stage.beside(_ENDING)
+        path = stage.beside(CLAIM_ENDING)
         self._give_back(path)
         self._held.pop(path, None)
 

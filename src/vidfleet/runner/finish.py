@@ -9,10 +9,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vidfleet.data import ERROR_ENDING
 from vidfleet.errors import OccupiedError, RecordError
 from vidfleet.runner import record as records
 from vidfleet.runner import stage as staging
-from vidfleet.runner.begin import begun_with, carry_over
+from vidfleet.runner.begin import BEGUN_ENDING, carry_over
 from vidfleet.runner.changes import difference
 from vidfleet.runner.lines import attempt_for_record
 from vidfleet.runner.publish import publish
@@ -128,7 +129,7 @@ def _publish(task: Task, beside: tuple[str, ...], old: _Old, settings: RunSettin
 
 def _forget_attempts(task: Task) -> None:
     """A video that is done has neither a failure nor a stage to continue in."""
-    for path in (task.stage.error, begun_with(task.stage)):
+    for path in (task.stage.beside(ERROR_ENDING), task.stage.beside(BEGUN_ENDING)):
         with contextlib.suppress(OSError):
             os.unlink(path)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vidfleet.data import Outcome, Stage, Task, Video
+from vidfleet.data import CLAIM_ENDING, Outcome, Stage, Task, Video
 from vidfleet.errors import BadInputError, RecordError, SetupError
 from vidfleet.runner.changes import difference, workload_difference
 from vidfleet.runner.finish import last_failure
@@ -103,7 +103,7 @@ def make_plan(videos: Sequence[Video], description: Description, settings: RunSe
         reasons,
         tuple(task for task in tasks if task.video in adopting),
         tuple(notices),
-        tuple(stage for done in up_to_date if os.path.lexists((stage := stages[done.video]).beside(".claim"))),
+        tuple(stage for done in up_to_date if os.path.lexists((stage := stages[done.video]).beside(CLAIM_ENDING))),
     )
 
 

@@ -124,7 +124,11 @@ def old_aside(stage: Stage) -> Path:
 
 def _near_aside(stage: Stage) -> Path:
     """The same beside the target, where no rename leads to the other."""
-    return Path(f"{stage.target.parent}/.{stage.folder.name}.old")
+    return Path(_near_old(stage))
+
+
+def _near_old(stage: Stage) -> str:
+    return f"{os.path.dirname(stage.target)}/.{os.path.basename(stage.folder)}.old"
 
 
 def _journal(stage: Stage) -> Path:
@@ -184,9 +188,7 @@ def _publish_beside(stage: Stage, name: str, ours: frozenset[str]) -> bool:
 
 def is_half_published(stage: Stage) -> bool:
     """Whether a kill came while an output was published, so that :func:`complete_publishing` has work."""
-    return any(
-        os.path.lexists(path) for path in (stage.beside(".old"), _near_aside(stage), stage.beside(".publishing"))
-    )
+    return any(os.path.lexists(path) for path in (stage.beside(".old"), _near_old(stage), stage.beside(".publishing")))
 
 
 def complete_publishing(stage: Stage) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vidfleet.workloads.base import Description, Promise
 
 RECORD_NAME = "vidfleet.json"
+_to_json = json.JSONEncoder().encode
 _LISTS = re.compile(rb'"(?:beside|put_aside)": \[\]')
 _NOTHING_BESIDE = frozenset((b'"beside": []', b'"put_aside": []'))
 SCHEMA = 2
@@ -220,7 +221,7 @@ def _outputs(folder: Path, promise: Promise, shown: Shown) -> dict[str, Any]:
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write aside, then rename: there is a whole record or none; a line for each of its parts."""
-    parts = ",\n".join(f" {json.dumps(name)}: {json.dumps(part)}" for name, part in record.items())
+    parts = ",\n".join(f' "{name}": {_to_json(part)}' for name, part in record.items())
     write_whole(folder / RECORD_NAME, f"{{\n{parts}\n}}\n")
 
 

@@ -113,10 +113,11 @@ def way_to(path: Path, stage: Stage) -> str:
 
     ``..`` leaves a real folder, whatever link led into it.
     """
-    state = stage.folder.parent
-    if state.parent == path.parent and not os.path.islink(state):
-        return f"../../{path.name}"
-    return os.path.relpath(os.path.join(os.path.realpath(path.parent), path.name), os.path.realpath(stage.folder))
+    state = os.path.dirname(stage.folder)
+    folder, name = os.path.split(path)
+    if os.path.dirname(state) == folder and not os.path.islink(state):
+        return f"../../{name}"
+    return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(stage.folder))
 
 
 def _link_alias(stage: Stage) -> None:

@@ -68,7 +68,7 @@ def fill_in(words: Sequence[str], task: Task, lane: Lane, root: Path) -> tuple[s
     """Replace the placeholders in each word; one word stays one word."""
     stage = task.stage
     values = {
-        "video": stage.entry,
+        "video": f"{stage.seen_as}/{stage.entry_name}",
         "out": f"{stage.seen_as}/{stage.entry_stem}",
         "stage": stage.seen_as,
         "stem": stage.entry_stem,
