@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -70,6 +71,14 @@ def test_doubt_is_said_and_certainty_is_not() -> None:
     lines = data_of(make_page(page_of(conversation_of([sure, unsure], persons=("A",)))))["lines"]
     assert len(lines[0][2][0]) == 3
     assert lines[1][2][0][3] == "who said it: 45% sure"
+
+
+def test_speaking_times_are_the_same_in_all_places() -> None:
+    conversation = conversation_of([said("a b c d e f g h i j", "A", 0.0, word_s=1.0)], persons=("A",))
+    other = Conversation((replace(conversation.persons[0], spoken_s=99.0),), conversation.lines, conversation.turns)
+    texts = "".join(Elements(make_page(page_of(other))).texts)
+    assert texts.count("0:10") >= 3, "row, card, and the film's length"
+    assert "1:39" not in texts
 
 
 def test_chinese_has_no_spaces_between_words() -> None:

@@ -30,6 +30,8 @@ _EVERY = 12
 """Each so many frames one is looked at: faces change slowly, and looking takes a tenth of a millisecond."""
 _APART = 50
 """Frames between the portraits of one track."""
+_ROWS, _COLUMNS = slice(0, 180), slice(22, 202)
+"""What of a crop (224 x 224) is taken: the face fills it, where a crop shows the shoulders too."""
 _QUALITY = 85
 _NAME = re.compile(r"(\d{5,7})/(\d{4})\.jpg")
 
@@ -59,7 +61,7 @@ class TrackPortraits:
         at, self._seen = self._seen, self._seen + 1
         if at % _EVERY:
             return
-        small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(crop[_ROWS, _COLUMNS], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         goodness = _goodness(small, side_px)
         rivals = [one for one in self.best if abs(one.at - at) < _APART]
         others = [one for one in self.best if abs(one.at - at) >= _APART]

@@ -200,10 +200,16 @@ def _face(name: str | None) -> str:
     return f'<span class="face" aria-hidden="true">{escape(letter.upper()[:1])}</span>'
 
 
-def _timeline(page: ResultsPage) -> str:
+def _spoken_s(conversation: Conversation) -> Mapping[str | None, float]:
+    """How long each speaks: the same numbers wherever the page shows them."""
     spoken_s: defaultdict[str | None, float] = defaultdict(float)
-    for turn in page.conversation.turns:
+    for turn in conversation.turns:
         spoken_s[turn.person] += turn.end_s - turn.start_s
+    return spoken_s
+
+
+def _timeline(page: ResultsPage) -> str:
+    spoken_s = _spoken_s(page.conversation)
     people = [*(person.name for person in page.conversation.persons), None]
     rows = "".join(
         f'<button type="button" class="row p{row}" data-who="{row}" aria-pressed="false">'
@@ -226,19 +232,26 @@ def _people(page: ResultsPage) -> str:
     if not persons:
         text = "No face was seen long enough to be a person." if page.duration_s else "There are no pictures."
         return f'<section aria-labelledby="people"><h2 id="people">Persons</h2><p class="quiet">{text}</p></section>'
-    total = sum(person.spoken_s for person in persons)
+    spoken_s = _spoken_s(page.conversation)
+    total_s = sum(spoken_s[person.name] for person in persons)
     lines = Counter(line.person for line in page.conversation.lines)
-    cards = "".join(_card(page, row, total, lines[person.name]) for row, person in enumerate(persons))
+    cards = "".join(
+        _card(page, row, _facts(spoken_s[person.name], total_s, lines[person.name]))
+        for row, person in enumerate(persons)
+    )
     title = '<h2 id="people">Persons</h2>'
     return f'<section aria-labelledby="people">{title}<ul class="cards">{cards}</ul></section>'
 
 
-def _card(page: ResultsPage, row: int, total_s: float, lines: int) -> str:
+def _facts(spoken_s: float, total_s: float, lines: int) -> str:
+    share = f", {spoken_s / total_s:.0%}" if total_s else ""
+    return f"{_clock(spoken_s)}{share}" + (f" · {_plural(lines, 'line')}" if lines else "")
+
+
+def _card(page: ResultsPage, row: int, facts: str) -> str:
     person: Person = page.conversation.persons[row]
     faces = page.faces.get(person.name, ())
     shown = "".join(f'<img src="{_data_url(jpeg)}" alt="" width="64" height="64">' for jpeg in faces)
-    share = f", {person.spoken_s / total_s:.0%}" if total_s else ""
-    facts = f"{_clock(person.spoken_s)}{share}" + (f" · {_plural(lines, 'line')}" if lines else "")
     return (
         f'<li class="card p{row}"><button type="button" data-who="{row}" aria-pressed="false" '
         f'title="show only what this person says"><bdi>{_text(person.name)}</bdi>'
