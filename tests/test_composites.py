@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.composite_sources import Library, Recording, Talker
 from benchmarks.composites import FIT_SEED, RATES, TEST_SEED, Composite, CompositeSpec, make_composite, standard_set
+from benchmarks.who_spoke_when import OFF_SCREEN, RULES, STEPS_PER_S, FaceTrack, decide, diarisation, true_speech
 from tools.sample_clips.__main__ import CAST
 from tools.sample_clips.film import Scene, Studio, Turn
 from tools.sample_clips.speech import Speech
@@ -122,3 +123,28 @@ def test_a_recording_is_read_once(stock: Path) -> None:
     library = Library(stock)
     recording = SPEC.people[0].recordings[0]
     assert library.footage(recording) is library.footage(recording)
+
+
+def test_a_perfect_answer_has_no_error_and_each_kind_of_mistake_counts_once(made: Composite) -> None:
+    steps = round(made.length_s * STEPS_PER_S)
+    truth = true_speech(made, steps)
+    assert diarisation(truth, truth, [])[:3] == (0, 0, 0)
+    silent = {name: np.zeros(steps, bool) for name in truth}
+    missed, false, confused, total = diarisation(truth, silent, [])
+    assert (missed, false, confused) == (total, 0, 0)
+    swapped = {"Ann": truth["Bea"], "Bea": truth["Ann"], OFF_SCREEN: truth[OFF_SCREEN]}
+    missed, false, confused, _ = diarisation(truth, swapped, [])
+    both = float((truth["Ann"] & truth["Bea"]).sum()) / STEPS_PER_S
+    alone = float((truth["Ann"] ^ truth["Bea"]).sum()) / STEPS_PER_S
+    assert (missed, false) == (0, 0)
+    assert confused == pytest.approx(alone)
+    assert both > 0, "two speak at once somewhere"
+
+
+def test_of_two_faces_that_seem_to_speak_the_rule_takes_the_better_and_only_where_a_voice_is_heard() -> None:
+    tracks = [FaceTrack(np.arange(50), np.zeros((50, 4)), np.full(50, value)) for value in (3.0, 0.5)]
+    heard = np.arange(60) < 25
+    better, worse = decide(tracks, RULES[1], heard)
+    np.testing.assert_array_equal(better, heard[:50])
+    assert not worse.any()
+    assert all(said.all() for said in decide(tracks, RULES[0], heard))
