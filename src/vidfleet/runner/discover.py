@@ -85,7 +85,7 @@ class _Walk:
         visited: set[tuple[int, int]] = set()
         while self._waiting or self._linked_folders:
             folder = self._waiting.pop() if self._waiting else self._linked_folders.popleft()
-            status = status_of(self._root / folder)
+            status = status_of(self._path(folder))
             if status is not None and identity(status) not in visited:
                 visited.add(identity(status))
                 self._look_into(folder)
@@ -94,10 +94,10 @@ class _Walk:
     def _look_into(self, folder: str) -> None:
         entries = self._scan(folder)
         names = {entry.name for entry in entries}
-        self.published.update(f"{folder}/{name}".lstrip("/") for name in _beside_asides(self._root / folder, names))
+        self.published.update(f"{folder}/{name}".lstrip("/") for name in _beside_asides(self._path(folder), names))
         if RECORD_NAME in names:
             parent = f"{folder.rpartition('/')[0]}/".lstrip("/")
-            self.published.update(parent + name for name in published_beside(self._root / folder))
+            self.published.update(parent + name for name in published_beside(self._path(folder)))
         if RECORD_NAME in names or {"pywork", "pyavi"} <= names:
             return
         if folder and _ending(folder) in self._endings:
@@ -106,9 +106,13 @@ class _Walk:
             if not entry.name.startswith("."):
                 self._meet(entry, f"{folder}/{entry.name}" if folder else entry.name)
 
+    def _path(self, folder: str) -> str:
+        """A string: outputs are looked at too, and making a ``Path`` of each takes longer than all else here."""
+        return f"{self._root}/{folder}"
+
     def _scan(self, folder: str) -> list[os.DirEntry[str]]:
         try:
-            with os.scandir(self._root / folder) as entries:
+            with os.scandir(self._path(folder)) as entries:
                 return list(entries)
         except FileNotFoundError:  # gone since
             return []
@@ -161,12 +165,12 @@ def _ending(name: str) -> str:
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 - names, not paths
 
 
-def _beside_asides(folder: Path, names: set[str]) -> Iterator[str]:
+def _beside_asides(folder: str, names: set[str]) -> Iterator[str]:
     """What outputs put beside their videos that a kill has left aside: the next runner puts them back."""
-    asides = [folder / name for name in names if name.startswith(".") and name.endswith(".old")]
+    asides = [f"{folder}/{name}" for name in names if name.startswith(".") and name.endswith(".old")]
     if STATE_FOLDER in names:
-        stages = scan(folder / STATE_FOLDER)
-        asides += [Path(entry.path) for entry in stages if entry.name.endswith(".old")]
+        stages = scan(Path(folder, STATE_FOLDER))
+        asides += [entry.path for entry in stages if entry.name.endswith(".old")]
     for aside in asides:
         yield from published_beside(aside)
 

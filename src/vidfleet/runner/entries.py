@@ -27,7 +27,7 @@ def scan(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def status_of(path: Path | os.DirEntry[str]) -> os.stat_result | None:
+def status_of(path: Path | str | os.DirEntry[str]) -> os.stat_result | None:
     """What the system says of a path, links followed; nothing where a link is broken or leads to itself."""
     try:
         return os.stat(path)  # noqa: PTH116 - also of a DirEntry

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import RecordError
@@ -14,6 +13,7 @@ from vidfleet.runner.stage import make_stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from vidfleet.data import Stage, Video
     from vidfleet.settings import RunSettings
@@ -23,8 +23,8 @@ _LONGEST_NAME_BYTES = 255
 
 def stage_of(video: Video, root: Path, settings: RunSettings, *, target_name: str = "") -> Stage:
     """Where a video is staged, and where its output goes: beside it, or mirrored below ``--output``."""
-    parent = Path(video.relative).parent
-    folder = settings.output.absolute() / parent if settings.output else root / parent
+    base = settings.output.absolute() if settings.output else root
+    folder = os.path.join(base, os.path.dirname(video.relative))  # noqa: PTH118, PTH120 - a string: cheap for 100,000
     return make_stage(video, folder, target_name=target_name or video.stem, keep_names=settings.keep_names)
 
 

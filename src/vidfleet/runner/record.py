@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import RecordError
@@ -20,8 +21,6 @@ from vidfleet.runner.reading import read_json, read_small
 from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vidfleet.data import Attempt, Task
     from vidfleet.runner.provenance import MadeBy
     from vidfleet.workloads.base import Description, Promise
@@ -71,7 +70,7 @@ class Record:
 def read_record(folder: Path) -> Record | None:
     """The record in ``folder``, or nothing where there is none; raises RecordError where it is damaged."""
     try:
-        plain = read_json(folder / RECORD_NAME)
+        plain = read_json(os.path.join(folder, RECORD_NAME))
         if plain["schema"] > SCHEMA:
             raise RecordError(
                 f"{folder / RECORD_NAME} was written by a newer vidfleet (schema {plain['schema']}, known is {SCHEMA})"
@@ -104,12 +103,12 @@ def _check(record: Record) -> None:
     record.input.get("sidecars", {}).keys()
 
 
-def published_beside(folder: Path) -> frozenset[str]:
+def published_beside(folder: Path | str) -> frozenset[str]:
     """Names of what the output ``folder`` put beside its video, or found in its place; nothing without a record."""
     try:
-        if _NOTHING_BESIDE.issubset(_lists(read_small(folder / RECORD_NAME))):
+        if _NOTHING_BESIDE.issubset(_lists(read_small(os.path.join(folder, RECORD_NAME)))):
             return frozenset()  # nearly all are so, and reading one as JSON takes five times as long
-        record = read_record(folder)
+        record = read_record(Path(folder))
     except (OSError, ValueError, RecordError):
         return frozenset()
     return record.beside | record.put_aside if record else frozenset()

@@ -31,17 +31,17 @@ _LONGEST_NAME_BYTES = 255
 EXTRA_FOLDER = "_extra"
 
 
-def make_stage(video: Video, folder: Path, *, target_name: str, keep_names: bool) -> Stage:
+def make_stage(video: Video, folder: Path | str, *, target_name: str, keep_names: bool) -> Stage:
     """Say where ``video`` is staged when its output goes to ``folder``; touches nothing."""
-    digest = hashlib.sha256(os.fsencode(video.path.name)).hexdigest()[:8]
+    name, target = video.path.name, Path(os.path.join(folder, target_name))
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     safe_stem = re.sub(r"[^A-Za-z0-9._-]", "_", video.stem).lstrip("-")[:_LONGEST_NAME]
-    stage_folder = folder / STATE_FOLDER / f"{safe_stem or 'video'}-{digest}"
+    stage_folder = Path(os.path.join(folder, STATE_FOLDER, f"{safe_stem or 'video'}-{digest}"))
     if keep_names:
-        return Stage(stage_folder, stage_folder, video.path.name, folder / target_name)
-    is_safe = _SAFE_NAME.fullmatch(video.path.name)
-    entry_name = video.path.name if is_safe else f"video_{digest}{_safe_ending(video.path)}"
+        return Stage(stage_folder, stage_folder, name, target)
+    entry_name = name if _SAFE_NAME.fullmatch(name) else f"video_{digest}{_safe_ending(video.path)}"
     seen_as = stage_folder if _SAFE_PATH.fullmatch(str(stage_folder)) else _alias(stage_folder)
-    return Stage(stage_folder, seen_as, entry_name, folder / target_name)
+    return Stage(stage_folder, seen_as, entry_name, target)
 
 
 def _safe_ending(path: Path) -> str:
