@@ -10,7 +10,7 @@ words are given to it beside each clip, so that what is measured is who said the
 * words: how many are given to the person who says them, or to "off screen" where that person is not in the picture;
 * off-screen recall and precision among them;
 * the diarisation and identification errors of pyannote.metrics, overlap and off-screen speech included, no collar;
-* the expected calibration error: how far the words' confidence is from how often they are right.
+* the expected calibration error: how far the words' confidence is from how often the right face is meant.
 
 ``--fit`` prints the numbers of vidfleet/speakers/confidence.py anew, from composites of other people.
 """
@@ -32,7 +32,7 @@ from pyannote.metrics.identification import IdentificationErrorRate
 
 from benchmarks.composites import FIT_SEED, TEST_SEED, Composite, make_composite, standard_set
 from benchmarks.who_said_what_cases import Case, meant, true_turns
-from benchmarks.who_said_what_fit import calibration_error, fitted, judged, talk_of
+from benchmarks.who_said_what_fit import calibration_error, fitted
 from vidfleet.speakers.confidence import EMBEDDED, LR_ASD
 from vidfleet.speakers.data import GRID_RATE
 from vidfleet.speakers.pipeline import Speakers
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 METHODS = {"networks": ("--models", "full"), "embedded": ("--models", "embedded")}
 NUMBERS = {"networks": LR_ASD, "embedded": EMBEDDED}
-OUTPUTS = ("--frames", "none", "--no-crops", "--no-annotated")
+OUTPUTS = ("--frames", "none", "--no-crops", "--no-annotated", "--no-page")
 RESULT = Path(__file__).parent / "results" / "who_said_what.json"
 
 
@@ -57,8 +57,8 @@ class Measured:
     frames_right: float
     words: int
     words_right: float
-    words_right_with_true_persons: float
-    """With the persons that truly are, instead of those that identity finds: attribution by itself."""
+    words_right_by_face: float
+    """The same where it only counts whose face is meant, and not whether all faces of a person have one name."""
     off_screen_words: int
     off_screen_recall: float
     off_screen_precision: float
@@ -107,9 +107,7 @@ def measure(method: str, cases: Sequence[Case]) -> Measured:
         frames_right=share(frames),
         words=len(answers),
         words_right=share(answer.is_right for answer in answers),
-        words_right_with_true_persons=share(
-            found.is_right for case in cases for found in judged(talk_of(case, 0.0), NUMBERS[method].rules)
-        ),
+        words_right_by_face=share(answer.is_face_right for answer in answers),
         off_screen_words=len(hidden),
         off_screen_recall=share(answer.is_right for answer in hidden),
         off_screen_precision=share(answer.is_right for answer in said_hidden),
@@ -117,7 +115,7 @@ def measure(method: str, cases: Sequence[Case]) -> Measured:
         identification_error=round(float(abs(errors[1])), 4),
         calibration_error=calibration_error(
             np.array([answer.confidence for answer in answers]),
-            np.array([answer.is_right for answer in answers], float),
+            np.array([answer.is_face_right for answer in answers], float),
         ),
     )
 

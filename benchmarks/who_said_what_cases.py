@@ -47,12 +47,24 @@ class Answer:
     word: TrueWord
     person: str | None
     """The true person whom the transcript means; None: off screen; ``?``: nobody, or the word is missing."""
+    face: str | None
+    """Whose face it truly is that the transcript means, whatever it is called; None and ``?`` as above."""
     confidence: float
 
     @property
+    def truth(self) -> str | None:
+        """The person in the picture who says it; None: off screen."""
+        return self.word.person if self.word.is_seen else None
+
+    @property
     def is_right(self) -> bool:
-        """The person in the picture who says it; off screen where that person is not in the picture."""
-        return self.person == (self.word.person if self.word.is_seen else None)
+        """The right person, by the name that is most often right."""
+        return self.person == self.truth
+
+    @property
+    def is_face_right(self) -> bool:
+        """The right face. Confidence is about this: who is who is another question."""
+        return self.face == self.truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,7 @@ class Case:
             faces=faces,
             persons=persons,
             turns=tuple(Turn(each["person"], each["start_s"], each["end_s"]) for each in said["turns"]),
-            answers=tuple(answers(composite, said, meant(persons, faces))),
+            answers=tuple(answers(composite, said, persons, faces)),
             rttm=loaded[0] if loaded else Annotation(),
             words_from=said["words_from"],
         )
@@ -125,22 +137,52 @@ def meant(persons: Sequence[Person], faces: Sequence[SeenFace]) -> dict[str, str
     return {persons[row].name: names[column] for row, column in zip(*chosen, strict=True) if table[row, column]}
 
 
-def answers(composite: Composite, said: Any, is_called: Mapping[str, str]) -> list[Answer]:  # noqa: ANN401 - JSON
+def answers(
+    composite: Composite,
+    said: Any,  # noqa: ANN401 - JSON
+    persons: Sequence[Person],
+    faces: Sequence[SeenFace],
+) -> list[Answer]:
     """What ``transcript.json`` says of every true word."""
+    is_called = meant(persons, faces)
+    tracks_of = {person.name: [faces[track] for track in person.tracks] for person in persons}
     spoken: dict[str, list[tuple[float, str | None, float]]] = defaultdict(list)
     for line in said["lines"]:
-        person = None if line["person"] is None else is_called.get(line["person"], "?")
         for word in line["words"]:
-            spoken[word["text"]].append((word["start_s"], person, word["confidence"]))
+            spoken[word["text"]].append((word["start_s"], line["person"], word["confidence"]))
     result = []
-    for word in composite.words:
-        near = min(spoken[word.text], key=lambda each: abs(each[0] - word.start_s), default=None)
-        if near is None or abs(near[0] - word.start_s) > SAME_WORD_S:
-            result.append(Answer(word, "?", 0.0))
+    for true in composite.words:
+        found = take_nearest(spoken[true.text], true.start_s)
+        if found is None:
+            result.append(Answer(true, "?", "?", 0.0))
+            continue
+        _start_s, person, confidence = found
+        if person is None:
+            result.append(Answer(true, None, None, confidence))
         else:
-            spoken[word.text].remove(near)
-            result.append(Answer(word, near[1], near[2]))
+            face = face_at(tracks_of[person], (true.start_s + true.end_s) / 2)
+            result.append(Answer(true, is_called.get(person, "?"), face, confidence))
     return result
+
+
+def take_nearest(
+    words: list[tuple[float, str | None, float]], start_s: float
+) -> tuple[float, str | None, float] | None:
+    """Take out the word that begins nearest to a time, if it is near enough to be the same."""
+    nearest = min(words, key=lambda word: abs(word[0] - start_s), default=None)
+    if nearest is None or abs(nearest[0] - start_s) > SAME_WORD_S:
+        return None
+    words.remove(nearest)
+    return nearest
+
+
+def face_at(tracks: Sequence[SeenFace], time_s: float) -> str:
+    """Whose face it truly is that a person has at a time, or next to it; ``?``: nobody's."""
+    frame = time_s * GRID_RATE
+    nearest = min(
+        tracks, key=lambda track: max(track.start - frame, frame - track.start - len(track.scores)), default=None
+    )
+    return (nearest.true_person if nearest else None) or "?"
 
 
 def true_turns(composite: Composite) -> Annotation:

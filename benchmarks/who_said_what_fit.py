@@ -19,8 +19,7 @@ from benchmarks.composite_truth import Composite
 from benchmarks.who_said_what_cases import SeenFace
 from vidfleet.speakers.attribution import beliefs, evidence_of
 from vidfleet.speakers.confidence import Calibration, Evidence, Fitted, Rules, features
-from vidfleet.speakers.data import GRID_RATE, Person, Sentence, Transcript, Word
-from vidfleet.speakers.turns import smoothed
+from vidfleet.speakers.data import Person, Sentence, Transcript, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,7 +110,6 @@ def fitted(cases: Sequence[Case], start: Fitted) -> Fitted:
         (_rules(talks, replace(start.rules, pad_s=pad_s)) for pad_s in PADS_S),
         key=lambda rules: _surprise(talks, rules),
     )
-    rules = replace(rules, turn_score=_turn_score(cases))
     seen = [found for talk in talks for found in judged(talk, rules)]
     return Fitted(rules, _calibration(seen))
 
@@ -135,23 +133,6 @@ def _rules(talks: Sequence[Talk], start: Rules) -> Rules:
         options={"maxfev": 40, "initial_simplex": np.vstack([first, first + np.diag([0.6, 0.8])])},
     )
     return rules(found.x)
-
-
-def _turn_score(cases: Sequence[Case]) -> float:
-    """The score above which most frames are right."""
-    scores, truth = [], []
-    for case in cases:
-        for face in case.faces:
-            if face.true_person is not None:
-                scores.append(smoothed(face.scores))
-                times_s = (face.start + np.arange(len(face.scores)) + 0.5) / GRID_RATE
-                truth.append([face.true_person in case.composite.speaking(time_s) for time_s in times_s.tolist()])
-    all_scores, all_truth = np.concatenate(scores), np.concatenate(truth).astype(bool)
-    levels = np.arange(-2.0, 2.01, 0.1)
-    right = [float(((all_scores > level) == all_truth).mean()) for level in levels]
-    # Among the levels that are as good as the best to a thousandth, the one nearest 0: the network's own.
-    good = [float(level) for level, share in zip(levels, right, strict=True) if share >= max(right) - 1e-3]
-    return round(float(np.array(good)[np.abs(good).argmin()]), 1)
 
 
 def _calibration(seen: Sequence[Judged]) -> Calibration:

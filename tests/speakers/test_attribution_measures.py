@@ -67,7 +67,7 @@ def test_all_right_is_all_right_whatever_the_persons_are_called(tmp_path: Path) 
     assert meant(case.persons, case.faces) == {"Person_1": "bert", "Person_2": "anna"}
     found = measure("networks", [case])
     assert (found.frames_right, found.words_right, found.off_screen_recall, found.off_screen_precision) == (1, 1, 1, 1)
-    assert found.words_right_with_true_persons == 1
+    assert found.words_right_by_face == 1
     assert (found.diarisation_error, found.identification_error) == (0, 0)
     assert found.calibration_error == 0.25
 

@@ -87,7 +87,7 @@ def who_said(
     return Conversation(
         persons=tuple(persons),
         lines=_lines(transcript, persons, tracks, fitted),
-        turns=turns_of(persons, tracks, speech, score=fitted.rules.turn_score),
+        turns=turns_of(persons, tracks, speech),
         words_from=transcript.source,
     )
 

@@ -49,16 +49,14 @@ def smoothed(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray((total[high] - total[low]) / (high - low))
 
 
-def turns_of(
-    persons: Sequence[Person], tracks: Sequence[ScoredTrack], speech: Sequence[Span], *, score: float = 0.0
-) -> tuple[Turn, ...]:
+def turns_of(persons: Sequence[Person], tracks: Sequence[ScoredTrack], speech: Sequence[Span]) -> tuple[Turn, ...]:
     """The turns of each person and of whoever is off screen, in order of time; those of several may overlap.
 
-    ``speech`` is when anybody is heard, in order. A person speaks where one of its tracks has a smoothed score above
-    ``score`` while speech is heard.
+    ``speech`` is when anybody is heard, in order. A person speaks where one of its tracks has a smoothed score above 0
+    while speech is heard.
     """
     heard = joined(speech)
-    seen = {person.name: _seen_speaking(person, tracks, heard, score) for person in persons}
+    seen = {person.name: _seen_speaking(person, tracks, heard) for person in persons}
     nobody = without(heard, joined(span for spans in seen.values() for span in spans))
     slivers = [span for span in nobody if span.end_s - span.start_s < SLIVER_S]
     turns = [
@@ -70,16 +68,14 @@ def turns_of(
     return tuple(sorted(turns, key=lambda turn: (turn.start_s, turn.end_s)))
 
 
-def _seen_speaking(
-    person: Person, tracks: Sequence[ScoredTrack], heard: Sequence[Span], score: float
-) -> tuple[Span, ...]:
-    spans = joined(span for index in person.tracks for span in _above(tracks[index], score))
+def _seen_speaking(person: Person, tracks: Sequence[ScoredTrack], heard: Sequence[Span]) -> tuple[Span, ...]:
+    spans = joined(span for index in person.tracks for span in _positive(tracks[index]))
     return at_least(joined(common(spans, heard), gap_s=GAP_S), LEAST_S)
 
 
-def _above(track: ScoredTrack, score: float) -> Iterable[Span]:
-    """The stretches in which a track's smoothed scores are above ``score``."""
-    above = np.concatenate(([False], smoothed(track.scores) > score, [False]))
+def _positive(track: ScoredTrack) -> Iterable[Span]:
+    """The stretches in which a track's smoothed scores are above 0."""
+    above = np.concatenate(([False], smoothed(track.scores) > 0, [False]))
     edges = (track.start + np.flatnonzero(above[1:] != above[:-1])) / GRID_RATE
     return (Span(start, end) for start, end in edges.reshape(-1, 2).tolist())
 
