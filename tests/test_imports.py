@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "worker": LEAVES | {"workloads"},
     "executors": LEAVES | {"workloads", "worker"},
     "runner": LEAVES | {"workloads", "worker", "executors"},
-    "commands": LEAVES | {"runner"},
+    "commands": LEAVES | {"runner", "speakers.models", "speakers.people", "speakers.telling"},
     "config": {"errors", "options"},
     "cli": LEAVES | {"commands", "config", "workloads", "worker", "executors", "runner", "speakers.settings"},
     "__main__": {"cli", "errors"},

@@ -1,4 +1,4 @@
-"""The commands that look at runs, or tidy up behind them: status, report, logs, clean, stop, doctor."""
+"""The commands beside runs: status, report, logs, clean, stop, doctor; and people, who is who in what was made."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def add_commands(commands: Commands) -> None:
     )  # fmt: skip
     stop = _command(commands, "stop", stop_run, "ask the runner that works on a folder to end")
     stop.add_argument("--drain", action="store_true", help="let running attempts finish")
+    people = commands.add_parser(
+        "people", help="put edited people.json files into effect; find who is in several films"
+    )
+    people.add_argument(
+        "root", metavar="DIR", type=Path, help="a folder of processed films, or one film's output folder"
+    )
+    people.set_defaults(act=name_people)
     doctor = commands.add_parser("doctor", help="say what this machine has for runs, what is missing, and what helps")
     doctor.add_argument("root", metavar="DIR", type=Path, nargs="?", help="a folder whose disk is looked at, too")
     _add_json(doctor)
@@ -86,6 +93,24 @@ def show_report(options: argparse.Namespace) -> int:
     else:
         print_summary(story.summary, sys.stdout, standing=story.standing, unnamed=story.unnamed)
     return 0
+
+
+def name_people(options: argparse.Namespace) -> int:
+    """``vidfleet people``."""
+    from vidfleet.runner.show.page import Page
+    from vidfleet.runner.text import printable
+    from vidfleet.speakers.models import check_installed
+
+    check_installed()
+    from vidfleet.speakers import people
+    from vidfleet.speakers.telling import retell
+
+    page = Page(sys.stdout)
+
+    def say(text: str) -> None:
+        page.line(printable(text))
+
+    return people.main(options.root.absolute(), say=say, render=lambda folder: retell(folder, say=say))
 
 
 def show_log(options: argparse.Namespace) -> int:

@@ -4,34 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vidfleet.speakers.data import GridFrame
-from vidfleet.speakers.layout import PREVIEW
+from vidfleet.speakers.layout import PANEL, PREVIEW, Layout
 from vidfleet.speakers.media import AviWriter, Sound, VideoSource, add_sound
 from vidfleet.speakers.page.playable import PreviewWriter
+from vidfleet.speakers.portraits import faces_of
 from vidfleet.speakers.render import DrawnTrack, Painter
+from vidfleet.speakers.seen import Seen
 
 if TYPE_CHECKING:
-    from vidfleet.speakers.layout import Layout
-    from vidfleet.speakers.seen import Seen
+    from vidfleet.speakers.data import Conversation
+    from vidfleet.speakers.panel_column import PanelStyle
 
 Take = Callable[[GridFrame], None]
 """Takes the next picture of the grid."""
 
 
-@contextmanager
-def annotated_film(source: VideoSource, layout: Layout, seen: Seen, *, note: str, threads: int) -> Iterator[Take]:
-    """The film with a box and a score for each face, without and with sound; ``note`` stands in its corner."""
-    painter = Painter([DrawnTrack.of(track) for track in seen.tracks], note=note)
-    size = (source.info.width, source.info.height)
-    with AviWriter(layout.annotated, width=size[0], height=size[1], threads=threads) as writer:
-        yield lambda frame: writer.write(painter.paint(frame.index, frame.bgr))
-    add_sound(layout.annotated, layout.sound, layout.annotated_with_sound)
+@dataclass(frozen=True)
+class Easel:
+    """Draws a film's films; each is a context in which it takes the pictures."""
 
+    source: VideoSource
+    layout: Layout
+    seen: Seen
+    sound: Sound | None
+    note: str
+    """Stands in the corner where it is not empty."""
+    threads: int
 
-@contextmanager
-def preview_film(source: VideoSource, layout: Layout, *, sound: Sound | None, threads: int) -> Iterator[Take]:
-    """A small copy that browsers play."""
-    with PreviewWriter(source, layout.folder / PREVIEW, sound=sound, threads=threads) as writer:
-        yield lambda frame: writer.write(frame.bgr)
+    @contextmanager
+    def annotated(self) -> Iterator[Take]:
+        """The film with a box and a score for each face, without and with sound."""
+        layout, info = self.layout, self.source.info
+        painter = Painter([DrawnTrack.of(track) for track in self.seen.tracks], note=self.note)
+        with AviWriter(layout.annotated, width=info.width, height=info.height, threads=self.threads) as writer:
+            yield lambda frame: writer.write(painter.paint(frame.index, frame.bgr))
+        add_sound(layout.annotated, layout.sound, layout.annotated_with_sound)
+
+    @contextmanager
+    def preview(self) -> Iterator[Take]:
+        """A small copy that browsers play."""
+        target = self.layout.folder / PREVIEW
+        with PreviewWriter(self.source, target, sound=self.sound, threads=self.threads) as writer:
+            yield lambda frame: writer.write(frame.bgr)
+
+    @contextmanager
+    def panel(self, conversation: Conversation, *, style: PanelStyle, say: Callable[[str], None]) -> Iterator[Take]:
+        """The film with the conversation beside it; ``say`` is told what cannot be shown."""
+        from vidfleet.speakers.panel import PanelPainter, PanelWriter
+
+        painter = PanelPainter(
+            conversation,
+            self.seen.tracks,
+            info=self.source.info,
+            faces=faces_of(self.layout.portraits, conversation.persons),
+            style=style,
+            note=self.note,
+        )
+        for notice in painter.notices():
+            say(notice)
+        target = self.layout.folder / PANEL[0]
+        with PanelWriter(painter, target, source=self.source, sound=self.sound, threads=self.threads) as writer:
+            yield lambda frame: writer.write(frame.index, frame.bgr)

@@ -77,7 +77,8 @@ class _TrackRun:
     def __init__(self, crops: TrackCrops, scorer: TrackScorer, gallery: TrackGallery) -> None:
         self.crops = crops
         self.scorer: TrackScorer | None = scorer
-        self.gallery = gallery
+        self.gallery: TrackGallery | None = gallery
+        self.vector: FaceVector | None = None
         self.portraits = TrackPortraits()
         self.scores: Scores | None = None
         """Of a track that has ended and is kept."""
@@ -104,7 +105,7 @@ class _TrackRun:
     def end(self) -> None:
         """Let go of all that is only needed while it grows."""
         self.files.close()
-        self.writer = self.scorer = None
+        self.writer = self.scorer = self.gallery = None
 
 
 class FilmPass:
@@ -220,7 +221,7 @@ class FilmPass:
         self._unwritten.extend(runs)
         with self._clock.of("views"):
             for run in self._growing if self._stages.embedder is not None else ():
-                if run.track.last_seen == frame.index:
+                if run.gallery is not None and run.track.last_seen == frame.index:
                     run.gallery.take(frame, run.track.face)
         self._advance(shot_over=starts_shot)
 
@@ -278,6 +279,10 @@ class FilmPass:
         with self._clock.of("scores"):
             run.scores = run.scorer.finish()
         run.settled = not self._stages.active_speaker.compares_faces
+        if self._stages.embedder is not None:
+            with self._clock.of("identity"):
+                assert run.gallery is not None
+                run.vector = run.gallery.vector(self._stages.embedder, run.scores)
         run.end()
 
     def _settle(self) -> None:
@@ -304,11 +309,8 @@ class FilmPass:
             scores = run.scores.values.astype(np.float32)
             self._written.append(SeenTrack(index, track.start, track.boxes.astype(np.float32), scores))
             self._portraits.add(index, run.portraits.best)
-        if self._stages.embedder is not None:
-            with self._clock.of("identity"):
-                vector = run.gallery.vector(self._stages.embedder, run.scores)
-            if vector is not None:
-                self._vectors.append(replace(vector, track=index))
+            if run.vector is not None:
+                self._vectors.append(replace(run.vector, track=index))
         if self._settings.crops:
             with self._clock.of("crop_files"):
                 self._layout.growing_crop(run.track.number).rename(self._layout.crop_picture(index))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from vidfleet.errors import OccupiedError, UsageError, VidfleetError
 from vidfleet.options import Parser, add_options, alike, read_options
 from vidfleet.speakers import models
+from vidfleet.speakers.layout import PEOPLE
 from vidfleet.speakers.pipeline import Speakers
 from vidfleet.speakers.settings import SpeakersSettings, check
 
@@ -88,7 +89,10 @@ def _publish(speakers: Speakers, video: Path) -> None:
     growing = video.with_name(f".{video.stem}.growing")
     shutil.rmtree(growing, ignore_errors=True)
     try:
-        speakers.process(str(video), str(growing), lambda _stage, _share: None)
+        if (target / PEOPLE).is_file():  # what people have edited stays
+            growing.mkdir()
+            shutil.copy2(target / PEOPLE, growing / PEOPLE)
+        speakers.process(str(video), str(growing), lambda _stage, _share: None, published=str(target))
         if target.exists():
             shutil.rmtree(target)
         growing.rename(target)

@@ -61,8 +61,8 @@ PAGE = ("index.html",)
 """The page for people."""
 PANEL = ("pyavi/video_with_panel.mp4", "pywork/panel_subtitles.ass")
 """The film with the conversation beside it, on request."""
-SOFT_SUBTITLES = ("pyavi/video_out_with_audio_subs.mp4",)
-"""The film with subtitles that can be switched off, on request."""
+SOFT_SUBTITLES = "pyavi/video_out_with_audio_subs.mp4"
+"""The film with subtitles that can be switched off, on request, where its streams go into MP4."""
 PREVIEW = "pyavi/preview.mp4"
 """A small copy for the page, where browsers do not play the film itself."""
 PEOPLE = "people.json"
@@ -138,6 +138,5 @@ def promised(settings: OutputSettings) -> tuple[str, ...]:
         (settings.grid_video, GRID_VIDEO),
         (settings.page, PAGE),
         (settings.panel, PANEL),
-        (settings.soft_subtitles, SOFT_SUBTITLES),
     )
     return ALWAYS + tuple(name for is_wanted, names in wanted if is_wanted for name in names)

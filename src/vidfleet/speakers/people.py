@@ -80,7 +80,8 @@ def compare(root: Path, folders: Sequence[Path], *, say: Callable[[str], None]) 
     entries = [_all_lines(entry) for entry in entries_of(persons, edits, lambda item: roles[item].line)]
     write_people(path, entries, before=edits.people)
     shared = sum(len(person.tracks) > 1 for person in persons)
-    say(f"{len(persons)} persons in {len(films)} films, {shared} of them in several: {path}")
+    counts = f"{len(persons)} person{'s' * (len(persons) != 1)} in {len(films)} film{'s' * (len(films) != 1)}"
+    say(f"{counts}, {shared} of them in several: {path}")
     return tuple(failed)
 
 

@@ -49,6 +49,11 @@ class Seen:
         return len(self.source_times_s)
 
     @property
+    def duration_s(self) -> float:
+        """How long the film is."""
+        return self.frames / GRID_RATE
+
+    @property
     def spoken_s(self) -> tuple[float, ...]:
         """For how long each track is seen speaking."""
         return tuple(int((track.scores > 0).sum()) / GRID_RATE for track in self.tracks)

@@ -11,31 +11,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet import __version__
-from vidfleet.speakers.attribution import who_said
-from vidfleet.speakers.confidence import fitted_for
-from vidfleet.speakers.data import GRID_RATE
-from vidfleet.speakers.drawing import annotated_film, preview_film
+from vidfleet.speakers.drawing import Easel, Take
 from vidfleet.speakers.film import FilmPass, Hearing
-from vidfleet.speakers.identity.groups import ONE_GROUP, read_groups, write_groups
-from vidfleet.speakers.identity.held import identify
+from vidfleet.speakers.identity.groups import write_groups
 from vidfleet.speakers.identity.vectors_file import VECTORS_NAME, vectors_of_tracks, write_vectors
-from vidfleet.speakers.kept import read_spans, read_words, write_spans, write_words
-from vidfleet.speakers.layout import ANNOTATED, GROUPS, PAGE, PEOPLE, PICTURES, PREVIEW, SEEN, SOUND, SPEECH, WORDS
+from vidfleet.speakers.kept import read_spans, write_spans, write_words
+from vidfleet.speakers.layout import (
+    ANNOTATED,
+    GROUPS,
+    PANEL,
+    PEOPLE,
+    PICTURES,
+    PREVIEW,
+    SEEN,
+    SOFT_SUBTITLES,
+    SOUND,
+    SPEECH,
+    WORDS,
+)
 from vidfleet.speakers.media import Sound, VideoSource, extract_sound
-from vidfleet.speakers.page import ResultsPage, relative_url, write_page
+from vidfleet.speakers.page import relative_url
 from vidfleet.speakers.page.playable import browser_plays
-from vidfleet.speakers.portraits import faces_of
-from vidfleet.speakers.results import write_results
+from vidfleet.speakers.results.cues import cues_of
 from vidfleet.speakers.seen import Seen
 from vidfleet.speakers.settings import StageSettings
 from vidfleet.speakers.steps import Step, Steps, content_key, key_of, settings_of
-from vidfleet.speakers.tables import StageClock, write_tracks
+from vidfleet.speakers.subtitled import write_subtitled
+from vidfleet.speakers.tables import StageClock
+from vidfleet.speakers.telling import Facts, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
-    from vidfleet.speakers.data import Conversation, FaceVector, Method, Person, Transcript
+    from vidfleet.speakers.data import Conversation, FaceVector, Method
     from vidfleet.speakers.layout import Layout
+    from vidfleet.speakers.panel_column import PanelStyle
     from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.speakers.stages import Stages
 
@@ -44,8 +55,8 @@ if TYPE_CHECKING:
 REPORT_EVERY_S = 0.5
 SOUND_SHARE, DRAWING_SHARE = 0.03, 0.17
 """How much of the whole the first and the last stage take, by measure on talking heads."""
-SHOWN_FILES = ("transcript.json", "transcript.srt", "transcript.vtt", "transcript.ass", "speakers.rttm", "people.json")
-"""What the page links to."""
+FILMS = ("annotated", "preview", "panel")
+"""What is drawn in the second pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +94,23 @@ class Work:
         self._source = VideoSource.open(
             places.video, video_stream=settings.video_stream, audio_stream=settings.audio_stream, threads=threads
         )
-        self._steps = Steps(layout.folder, plan_steps(places, settings, stages), kept=(PEOPLE,))
+        self._steps = Steps(layout.folder, plan_steps(places, layout, settings, stages), kept=(PEOPLE,))
         layout.make()
 
     def run(self) -> None:
         """Go from the video to its folder."""
         hearing = self._hear()
-        transcript = self._understand(hearing)
+        self._understand(hearing)
         seen = self._see(hearing)
         if hearing.sound is None:
             hearing.write(self._layout.sound, 0, seen.frames)
-        persons = self._recognise(seen)
-        conversation = self._attribute(transcript, hearing, seen, persons)
-        self._tell(conversation, transcript, seen)
-        self._draw(hearing, seen)
-        if self._settings.page:
-            self._show(conversation, seen)
+        self._compare(seen)
+        with self._clock.of("telling"):
+            self._facts().write(self._layout.folder)
+            conversation = tell(self._layout.folder, say=_say)
+        self._draw(hearing, seen, conversation)
+        if self._settings.soft_subtitles:
+            self._subtitle(conversation, seen)
         if not self._settings.keep_embeddings:
             self._steps.forget("vectors")
         self._clock.write(self._layout.work("time_log.jsonl"), video_name=self._places.original.stem)
@@ -118,14 +130,13 @@ class Work:
                 write_spans(self._layout.folder / SPEECH, found)
         return Hearing(sound, read_spans(self._layout.folder / SPEECH))
 
-    def _understand(self, hearing: Hearing) -> Transcript:
+    def _understand(self, hearing: Hearing) -> None:
         """The words that are spoken, whoever says them."""
         if not self._steps.is_done("words"):
             self._report("words", SOUND_SHARE)
             with self._steps.doing("words"), self._clock.of("words"):
                 source = self._stages.words.of(self._places.original, zero=self._source.zero, notice=_say)
                 write_words(self._layout.folder / WORDS, source.transcribe(hearing.sound, hearing.speech))
-        return read_words(self._layout.folder / WORDS)
 
     def _see(self, hearing: Hearing) -> Seen:
         """The one pass over the pictures, from which all results come."""
@@ -164,66 +175,39 @@ class Work:
         wanted, embedder = self._settings.same_person, self._stages.embedder
         return wanted if wanted is not None else embedder.joins_at if embedder is not None else 1.0
 
-    def _recognise(self, seen: Seen) -> tuple[Person, ...]:
-        """Which tracks are one person, as the faces say, and as people have said."""
+    def _compare(self, seen: Seen) -> None:
+        """Which tracks have one face, whatever people have said about it."""
         folder = self._layout.folder
-        with self._clock.of("identity"):
-            if not self._steps.is_done("groups"):
-                with self._steps.doing("groups"):
-                    vectors = vectors_of_tracks(folder / VECTORS_NAME, seen.tracks)
-                    write_groups(folder / GROUPS, seen.tracks, vectors, joins_at=self._joins_at)
-            found = identify(
-                folder / PEOPLE, seen.tracks, read_groups(folder / GROUPS), spoken=seen.spoken_s,
-                joins_at=ONE_GROUP,
-            )  # fmt: skip
-        for notice in found.notices:
-            _say(notice)
-        return found.persons
+        if not self._steps.is_done("groups"):
+            with self._steps.doing("groups"), self._clock.of("identity"):
+                vectors = vectors_of_tracks(folder / VECTORS_NAME, seen.tracks)
+                write_groups(folder / GROUPS, seen.tracks, vectors, joins_at=self._joins_at)
 
-    def _attribute(
-        self, transcript: Transcript, hearing: Hearing, seen: Seen, persons: Sequence[Person]
-    ) -> Conversation:
-        """Who said which word, and who speaks when."""
-        with self._clock.of("attribution"):
-            return who_said(
-                transcript,
-                speech=hearing.speech,
-                persons=persons,
-                tracks=seen.tracks,
-                fitted=fitted_for(self._stages.active_speaker.method),
-            )
+    def _facts(self) -> Facts:
+        info, published = self._source.info, self._places.published
+        film = self._places.original if self._browser_plays else published / PREVIEW
+        return Facts(
+            video_name=self._places.original.name,
+            video_url=relative_url(film, folder=published),
+            width=round(info.width * info.pixel_aspect),
+            height=info.height,
+            face_method=self._stages.detector.method.name,
+            score_method=self._stages.active_speaker.method.name,
+            faces_were_compared=self._stages.embedder is not None,
+            page=self._settings.page,
+            panel=self._settings.panel,
+        )
 
-    def _tell(self, conversation: Conversation, transcript: Transcript, seen: Seen) -> None:
-        """Write what people and programs read."""
-        info, layout = self._source.info, self._layout
-        with self._clock.of("files"):
-            write_tracks(
-                layout.work("tracks.csv"),
-                seen,
-                person_of={track: person.name for person in conversation.persons for track in person.tracks},
-                face_method=self._stages.detector.method.name,
-                score_method=self._stages.active_speaker.method.name,
-            )
-            write_results(
-                layout.folder,
-                conversation,
-                transcript,
-                video_name=self._places.original.name,
-                duration_s=seen.frames / GRID_RATE,
-                size=(round(info.width * info.pixel_aspect), info.height),
-                panel=self._settings.panel,
-            )
-
-    def _draw(self, hearing: Hearing, seen: Seen) -> None:
+    def _draw(self, hearing: Hearing, seen: Seen, conversation: Conversation) -> None:
         """The films that are drawn, in a second pass: a score is known only when its track has ended."""
-        wanted = [name for name in ("annotated", "preview") if self._wants(name) and not self._steps.is_done(name)]
+        wanted = [name for name in FILMS if self._wants(name) and not self._steps.is_done(name)]
         if not wanted:
             return
-        films = {
-            "annotated": lambda: annotated_film(
-                self._source, self._layout, seen, note=self._note(), threads=self._threads
-            ),
-            "preview": lambda: preview_film(self._source, self._layout, sound=hearing.sound, threads=self._threads),
+        easel = Easel(self._source, self._layout, seen, hearing.sound, note=self._note(), threads=self._threads)
+        films: dict[str, Callable[[], AbstractContextManager[Take]]] = {
+            "annotated": easel.annotated,
+            "preview": easel.preview,
+            "panel": lambda: easel.panel(conversation, style=self._panel_style(), say=_say),
         }
         progress = _Progress(self._report, "drawing", 1.0 - DRAWING_SHARE, 1.0, seen.frames)
         with ExitStack() as stack:
@@ -245,39 +229,26 @@ class Work:
     def _browser_plays(self) -> bool:
         return browser_plays(self._source)
 
-    def _show(self, conversation: Conversation, seen: Seen) -> None:
-        """The page for people."""
-        published, layout = self._places.published, self._layout
-        film = self._places.original if self._browser_plays else published / PREVIEW
-        page = ResultsPage(
-            conversation,
-            title=self._places.original.name,
-            duration_s=seen.frames / GRID_RATE,
-            video_url=relative_url(film, folder=published),
-            faces=faces_of(layout.portraits, conversation.persons),
-            notes=self._notes(conversation),
-            files=[(name, name) for name in SHOWN_FILES],
-        )
-        with self._clock.of("page"):
-            write_page(page, layout.folder / PAGE[0])
+    def _subtitle(self, conversation: Conversation, seen: Seen) -> None:
+        """The film itself, with subtitles that can be switched on."""
+        with self._clock.of("soft_subtitles"):
+            cues = cues_of(conversation, duration_s=seen.duration_s)
+            trouble = write_subtitled(self._source, self._layout.folder / SOFT_SUBTITLES, cues)
+        if trouble:
+            _say(trouble)
 
-    def _notes(self, conversation: Conversation) -> list[str]:
-        """What a reader of the results should know."""
-        found = []
-        if self._stages.are_heuristic:
-            found.append("Faces and speakers were found by methods without a trained network: expect mistakes.")
-        if self._stages.embedder is None:
-            found.append("Faces were not compared: each time a face is seen it is a person of its own.")
-        if conversation.words_from:
-            found.append(f"Words: {conversation.words_from}.")
-        return found
+    def _panel_style(self) -> PanelStyle:
+        from vidfleet.speakers.panel_column import PanelStyle
+
+        settings = self._settings
+        return PanelStyle(settings.panel_width_ratio, settings.panel_max_items, settings.panel_theme)
 
     def _note(self) -> str:
         """What stands in the picture where an embedded method was used."""
         return "heuristic" if self._stages.are_heuristic else ""
 
 
-def plan_steps(places: Places, settings: SpeakersSettings, stages: Stages) -> list[Step]:
+def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stages: Stages) -> list[Step]:
     """Say which steps there are, what each makes, and on what its result depends."""
     streams = settings_of(settings, "video_stream", "audio_stream")
     film = key_of(version=__version__, video=content_key(places.video), **streams)
@@ -289,15 +260,20 @@ def plan_steps(places: Places, settings: SpeakersSettings, stages: Stages) -> li
     written = settings_of(settings, "score_weighting", "frames", "crops", "grid_video")
     pictures = key_of(speech=speech, methods=looks, **numbers, **written)
     faces = key_of(pictures=pictures, embedder=_named(stages.embedder.method) if stages.embedder else None)
+    groups = key_of(faces=faces, same_person=settings.same_person)
+    style = settings_of(settings, "panel_width_ratio", "panel_max_items", "panel_theme")
+    # Names show in it.
+    panel = key_of(groups=groups, words=words, people=content_key(layout.folder / PEOPLE), **style)
     return [
         Step("sound", film, (SOUND,)),
         Step("speech", speech, (SPEECH,)),
         Step("words", words, (WORDS,)),
         Step("pictures", pictures, PICTURES),
         Step("vectors", faces, (VECTORS_NAME,)),
-        Step("groups", key_of(faces=faces, same_person=settings.same_person), (GROUPS,)),
+        Step("groups", groups, (GROUPS,)),
         Step("annotated", key_of(pictures=pictures), ANNOTATED),
         Step("preview", key_of(film=film), (PREVIEW,)),
+        Step("panel", panel, PANEL[:1]),
     ]
 
 
