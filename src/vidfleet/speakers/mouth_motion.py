@@ -9,26 +9,26 @@ Competition, when a shot is over. In each frame nobody in the picture speaks (th
 none), or one face does, or two do at once; each of these is as likely as its evidence says. So a listener who
 smiles loses to the one whose lips go with the voice, while a voice alone makes no face a speaker.
 
-The numbers were fitted to composites of other people than those that they were measured on, and to drawn clips
-(benchmarks/active_speaker_accuracy.py). It is wrong where somebody chews or laughs while a voice is heard, and on
-faces seen from the side.
+The numbers were fitted to composites of other people than those on whom they were measured, and to drawn clips
+(benchmarks/mouth_motion_fit.py, benchmarks/who_spoke_when.py). It is wrong where somebody chews or laughs while a
+voice is heard, and on faces seen from the side.
 """
 
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vidfleet.speakers.active_speaker import BLOCK_FRAMES, SAMPLES_PER_FRAME, NothingHeard, check_face
 from vidfleet.speakers.data import GRID_RATE, Method, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from vidfleet.speakers.active_speaker import TrackScorer, TrackScores
     from vidfleet.speakers.data import Span
@@ -52,15 +52,45 @@ LARGEST_LAG_FRAMES = 5
 """Sound may be so much early or late: 0.2 s."""
 LAG_COST = 0.004
 """A frame of lag has to better the mean squared correlation by so much."""
-MOUTH_GAIN, UPPER_FACE_GAIN, LOUDNESS_GAIN, BIAS = 4.6, 1.5, 5.4, -3.6
-MOST_BY_MOTION = 2.0
-"""Motion alone tells no more than this: beyond it only those win whose motion goes with the voice."""
 CONTROL = 0.4
 """Of the upper face's motion so much is taken from the mouth's before it is compared with the loudness."""
-TWO_AT_ONCE = 0.1
-"""How likely it is that two speak rather than one, were their evidence alike."""
 EDGE_SCORE, EDGE_SCORE_PER_S, LARGEST_SCORE = 0.5, 20.0, 5.0
 """A frame's score lies within that much of 0 at the edges of heard speech, and grows with the distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """What counts how much; by default as fitted."""
+
+    mouth: float = 4.6
+    upper_face: float = 1.5
+    loudness: float = 5.4
+    bias: float = -3.6
+    most_by_motion: float = 2.0
+    """Motion alone tells no more than this: beyond it only those win whose motion goes with the voice."""
+    two_at_once: float = 0.1
+    """How likely it is that two speak rather than one, were their evidence alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cues:
+    """What is seen and heard of one track; (M,) each, one for each score."""
+
+    mouth: NDArray[np.float64]
+    """Log of how much the mouth changes, on the mean near by."""
+    upper_face: NDArray[np.float64]
+    """Log of how much the upper face does."""
+    fits: NDArray[np.float64]
+    """-1..1: how the mouth's motion goes with the loudness."""
+    heard: NDArray[np.float64]
+    """The most that a score may be, by whether speech is heard."""
+
+    def evidence(self, gains: Gains) -> NDArray[np.float64]:
+        """Logits that the face speaks, had it no rivals."""
+        motion = gains.mouth * self.mouth - gains.upper_face * self.upper_face + gains.bias
+        motion = gains.most_by_motion - np.logaddexp(0.0, gains.most_by_motion - motion)
+        values = np.minimum(motion + gains.loudness * self.fits, self.heard)
+        return np.asarray(np.clip(values, -2 * LARGEST_SCORE, 2 * LARGEST_SCORE), np.float64)
 
 
 class MouthMotion:
@@ -68,20 +98,21 @@ class MouthMotion:
 
     compares_faces = True
 
-    def __init__(self) -> None:
+    def __init__(self, gains: Gains | None = None) -> None:
         self.method = Method("heuristic: mouth motion", "")
+        self._gains = gains or Gains()
 
     def track(self, start: int, sound: SoundLike | None, speech: Sequence[Span]) -> TrackScorer:
         """See :class:`~vidfleet.speakers.active_speaker.ActiveSpeaker`."""
         if sound is None:
             return NothingHeard()
-        return _MouthTrack(start, sound, speech)
+        return MouthTrack(start, sound, speech, gains=self._gains)
 
     def settle(self, shot: Sequence[TrackScores]) -> Sequence[Scores]:
         """Let the faces of a shot compete; memory goes with the shot's length, not with the number of tracks.
 
         With w = exp(evidence), the weights of all that may be are 1 for nobody, w for each face, and
-        TWO_AT_ONCE w v for each pair: a face's score is the log odds of all in which it speaks.
+        ``two_at_once`` w v for each pair: a face's score is the log odds of all in which it speaks.
         """
         first = min((track.start for track in shot), default=0)
         last = max((track.start + len(track.scores.values) for track in shot), default=0)
@@ -92,19 +123,18 @@ class MouthMotion:
             total[place] += weight
             squares[place] += weight * weight
         return [
-            _rounded(_log_odds(weight, total[place] - weight, squares[place] - weight * weight))
+            _rounded(self._log_odds(weight, total[place] - weight, squares[place] - weight * weight))
             for place, weight in zip(places, weights, strict=True)
         ]
 
-
-def _log_odds(
-    weight: NDArray[np.float64], rivals: NDArray[np.float64], squares: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Of a face, from its weight, its rivals' weights, and the squares of these, summed."""
-    rivals = np.maximum(rivals, 0.0)  # sums that were taken apart again are exact but for rounding
-    pairs = np.maximum(rivals * rivals - squares, 0.0) / 2
-    speaks = np.log(weight) + np.log1p(TWO_AT_ONCE * rivals)
-    return np.asarray(speaks - np.log1p(rivals + TWO_AT_ONCE * pairs))
+    def _log_odds(
+        self, weight: NDArray[np.float64], rivals: NDArray[np.float64], squares: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Of a face, from its weight, its rivals' weights, and the squares of these, summed."""
+        rivals = np.maximum(rivals, 0.0)  # sums that were taken apart again are exact but for rounding
+        pairs = np.maximum(rivals * rivals - squares, 0.0) / 2
+        together = self._gains.two_at_once
+        return np.asarray(np.log(weight) + np.log1p(together * rivals) - np.log1p(rivals + together * pairs))
 
 
 def _rounded(scores: NDArray[np.float64]) -> Scores:
@@ -112,16 +142,17 @@ def _rounded(scores: NDArray[np.float64]) -> Scores:
     return Scores(np.asarray(np.round(clipped, 1) + 0.0, np.float64))  # + 0.0: no minus zero in files
 
 
-class _MouthTrack:
+class MouthTrack:
     """One track: two numbers are kept of each frame."""
 
-    def __init__(self, start: int, sound: SoundLike, speech: Sequence[Span]) -> None:
-        self._start, self._sound, self._speech = start, sound, speech
+    def __init__(self, start: int, sound: SoundLike, speech: Sequence[Span], *, gains: Gains) -> None:
+        self._start, self._sound, self._speech, self._gains = start, sound, speech, gains
         self._before: NDArray[np.float32] | None = None
         self._hann = cv2.createHanningWindow((64, 40), cv2.CV_32F)
         self._motion = array("f")
 
     def push(self, face: NDArray[np.uint8]) -> None:
+        """See :class:`~vidfleet.speakers.active_speaker.TrackScorer`."""
         check_face(face)
         now = cv2.GaussianBlur(face, (0, 0), 1.0).astype(np.float32)
         if self._before is not None:
@@ -134,15 +165,20 @@ class _MouthTrack:
 
     def finish(self) -> Scores:
         """The evidence, as logits had the face no rivals."""
+        return Scores(self.cues().evidence(self._gains))
+
+    def cues(self) -> Cues:
+        """What is seen and heard of all frames pushed but the last."""
         # Motion stands between two frames, and the last frame has no score: one for each.
         mouth, upper = np.log(np.array(self._motion, np.float64).reshape(-1, 2).T + STILL)
         if not mouth.size:
-            return Scores(np.zeros(0))
-        moves = MOUTH_GAIN * _mean_near(mouth, NEAR_FRAMES) - UPPER_FACE_GAIN * _mean_near(upper, NEAR_FRAMES)
-        fits = LOUDNESS_GAIN * _best_correlation(mouth - CONTROL * upper, self._loudness(len(mouth)))
-        moves = MOST_BY_MOTION - np.logaddexp(0.0, MOST_BY_MOTION - (moves + BIAS))
-        score: NDArray[np.float64] = np.minimum(moves + fits, self._heard(len(mouth)))
-        return Scores(np.asarray(np.clip(score, -2 * LARGEST_SCORE, 2 * LARGEST_SCORE), np.float64))
+            return Cues(mouth, upper, mouth, upper)
+        return Cues(
+            _mean_near(mouth, NEAR_FRAMES),
+            _mean_near(upper, NEAR_FRAMES),
+            _best_correlation(mouth - CONTROL * upper, self._loudness(len(mouth))),
+            self._heard(len(mouth)),
+        )
 
     def _held_still(
         self, now: NDArray[np.float32], region: tuple[slice, slice], largest_px: float
