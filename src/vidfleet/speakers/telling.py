@@ -141,19 +141,17 @@ def _write_page(folder: Path, path: Path, conversation: Conversation, *, facts: 
         duration_s=duration_s,
         video_url=facts.video_url,
         faces=faces_of(folder / PORTRAITS, conversation.persons),
-        notes=_notes(conversation, facts),
+        notes=_notes(facts),
         files=[(name, name) for name in SHOWN_FILES],
     )
     write_page(page, path)
 
 
-def _notes(conversation: Conversation, facts: Facts) -> list[str]:
+def _notes(facts: Facts) -> list[str]:
     """What a reader of the results should know."""
     found = []
     if facts.scores_are_heuristic:
         found.append("Faces and speakers were found by methods without a trained network: expect mistakes.")
     if not facts.faces_were_compared:
         found.append("Faces were not compared: each time a face is seen it is a person of its own.")
-    if conversation.words_from:
-        found.append(f"Words: {conversation.words_from}.")
     return found
