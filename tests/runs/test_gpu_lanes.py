@@ -22,7 +22,7 @@ _HOLD_MEMORY = """
         os.replace(path + ".new", path)
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
     use({"1": 8 << 30, str(child.pid): 3 << 30, str(os.getpid()): 1 << 30})
-    time.sleep(1.2)
+    time.sleep(3)  # longer than between two looks
     child.kill()
     use({"1": 8 << 30, str(os.getpid()): 1 << 30})
     leave()
