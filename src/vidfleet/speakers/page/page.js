@@ -58,6 +58,7 @@
     const name = made("b"), bdi = made("bdi", data.names[line.who]), time = made("button", clock(line.begin / 1000), "at");
     name.append(bdi);
     time.type = "button";
+    time.tabIndex = -1; // arrow keys go from line to line; thousands of stops would bar the way to what follows
     const face = faces[line.who].cloneNode(true), text = made("p");
     text.dir = "auto";
     if (data.lines[place][LANGUAGE]) text.lang = data.lines[place][LANGUAGE];

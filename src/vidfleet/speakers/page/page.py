@@ -191,7 +191,7 @@ def _transcript(page: ResultsPage) -> str:
 <button type="button" id="follow" aria-pressed="true" title="keep the line that is heard in sight">follow</button></div>
 <div id="only" class="only" role="status" hidden><span>only <bdi></bdi></span>
 <button type="button">show all</button></div>
-{note}<ol id="lines" tabindex="-1"{hidden}></ol></section>"""
+{note}<ol id="lines" tabindex="0" aria-label="lines"{hidden}></ol></section>"""
 
 
 def _face(name: str | None) -> str:
