@@ -12,11 +12,14 @@ import pytest
 
 from tests.speakers.films import noise, write_video
 from tests.speakers.talks import conversation_of, drawn_faces, said, talk
+from vidfleet.speakers.media import VideoSource
 from vidfleet.speakers.page import ResultsPage, relative_url, write_page
+from vidfleet.speakers.page.playable import browser_plays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.speakers.conftest import MakeClip
     from vidfleet.speakers.data import Conversation
 
     Open = Callable[..., Any]
@@ -246,3 +249,26 @@ def test_a_film_without_words_still_shows_who_speaks_when(open_page: Open) -> No
         const pen = canvas.getContext("2d"), x = Math.round(canvas.width * 0.15);
         return [...pen.getImageData(x, Math.round(canvas.height * 34 / canvas.clientHeight), 1, 1).data] }""")
     assert coloured == [0x00, 0x72, 0xB2, 255]
+
+
+def test_chromium_plays_what_is_said_to_be_played(browser: Any, make_clip: MakeClip, tmp_path: Path) -> None:  # noqa: ANN401
+    x264, opus = {"video_options": {"preset": "ultrafast"}}, {"audio": "libopus", "audio_rate": 48_000}
+    kinds: dict[str, dict[str, Any]] = {
+        "aac.mp4": x264,
+        "aac.mov": x264,
+        "aac.m4v": x264,
+        "mp3.mp4": {**x264, "audio": "libmp3lame", "audio_rate": 44_100},
+        "opus.mp4": {**x264, **opus},
+        "flac.mp4": {**x264, "audio": "flac"},
+        "vp8.webm": {"video": "libvpx", "video_options": {}, **opus},
+        "vp9.webm": {"video": "libvpx-vp9", "video_options": {}, **opus},
+        "vp9.mp4": {"video": "libvpx-vp9", "video_options": {}},
+    }
+    page = browser.new_page()
+    for name, codecs in kinds.items():
+        path, _ = make_clip(name, **codecs)
+        assert browser_plays(VideoSource.open(path)), name
+        (tmp_path / "plain.html").write_text(f'<video src="{name}"></video>')
+        page.goto((tmp_path / "plain.html").as_uri())
+        wait_until(page, "document.querySelector('video').readyState > 1 || document.querySelector('video').error")
+        assert page.evaluate("document.querySelector('video').error") is None, name
