@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "__main__": {"cli", "errors"},
     "speakers": {"data", "errors", "options"},
 }
-HEAVY = {"av", "cv2", "faster_whisper", "numpy", "onnx", "onnxruntime", "pynvml", "ray", "rich"}
+HEAVY = {"PIL", "av", "cv2", "faster_whisper", "numpy", "onnx", "onnxruntime", "pynvml", "ray", "rich"}
 HEAVY |= {"scenedetect", "scipy", "submitit", "torch"}
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 

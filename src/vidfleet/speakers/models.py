@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.words.choice import WordsChoice
 
-PACKAGES = ("av", "cv2", "faster_whisper", "numpy", "onnx", "onnxruntime", "scenedetect", "scipy")
+PACKAGES = ("PIL", "av", "cv2", "faster_whisper", "numpy", "onnx", "onnxruntime", "scenedetect", "scipy")
 _GRID_RATE = 25
 """As in ``data``, which brings numpy with it."""
 YUNET_NAME = "YuNet"

@@ -191,7 +191,7 @@ class OutputSettings:
     panel_max_items: int = option(
         6, "the most lines in the panel at once", also=("--panelMaxItems",), metavar="N", parse=parse_whole
     )
-    panel_theme: Literal["dark", "light", "glass"] = option("dark", "the panel's colours", also=("--panelTheme",))
+    panel_theme: Literal["glass", "dark", "light"] = option("glass", "the panel's colours", also=("--panelTheme",))
     soft_subtitles: bool = option(
         False, "write the film, its streams copied, with the lines as subtitles (pyavi/video_out_with_audio_subs.mp4)"
     )
