@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 METHODS = {"LR-ASD AVA": ("--models", "full", "--asd-weights", "ava"), "embedded": ("--models", "embedded")}
 RULES = ("score above 0", "and heard, and near the best")
-MARGIN, NEAR_FRAMES = 1.5, 7
+MARGIN, NEAR_FRAMES = 1.0, 7
 COLLAR_S, STEPS_PER_S = 0.25, 100
 SLIVER_S = 0.5
 """A voice that no face has is off screen where it is heard for longer than this."""

@@ -145,7 +145,7 @@ def test_nobody_speaks_better_by_evidence_that_cannot_be_counted() -> None:
 
 @pytest.mark.slow
 def test_the_embedded_methods_are_right_on_single_talkers(media: Path, tmp_path: Path) -> None:
-    """97 % of frames when measured; the truth is voice activity, which this method hears itself."""
+    """98 % of frames when measured; the truth is voice activity, which this method hears itself."""
     wanted = ["--models", "embedded", "--frames", "none", "--no-crops", "--no-annotated"]
     speakers = Speakers.from_arguments(wanted)
     speakers.setup("cpu")
