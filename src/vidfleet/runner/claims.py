@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,11 +24,15 @@ from vidfleet.runner.owner import Owner
 from vidfleet.runner.reading import read_json, read_small
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vidfleet.data import Stage
 
 HEARTBEAT_S = 20.0
 _COMMON_NAME = "claim.json"
 STALE_S = 90.0
+_LAST_BEAT_S = 5.0
+"""A file server that does not answer keeps a beat waiting, but not the run's end."""
 _LAST_SECOND = 253_402_300_800.0
 """The year 10000: what a calendar can say."""
 
@@ -58,7 +63,6 @@ class Claims:
     def __init__(self, folder: Path | None = None) -> None:
         self._owner = Owner.me()
         self._held: dict[str, bytes] = {}
-        self._touched = time.monotonic()
         self._common, self._common_text = folder and folder / _COMMON_NAME, self._new_text()
         if self._common:
             self._common.write_bytes(self._common_text)
@@ -122,13 +126,27 @@ class Claims:
         self._held.clear()
 
     def beat(self) -> None:
-        """Touch what is held, so that others see that we live; cheap to call often."""
-        if time.monotonic() - self._touched < HEARTBEAT_S:
-            return
-        self._touched = time.monotonic()
-        for claim in self._held:
+        """Touch what is held, so that others see that we live."""
+        for claim in list(self._held):
             with contextlib.suppress(OSError):
                 os.utime(claim)
+
+    @contextlib.contextmanager
+    def beating(self, *, every_s: float = HEARTBEAT_S) -> Iterator[None]:
+        """Beat while the ``with`` block runs, in a thread: the run itself may copy an output for minutes."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(every_s):
+                self.beat()
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(_LAST_BEAT_S)
 
 
 def bury_dead(stage: Stage) -> None:

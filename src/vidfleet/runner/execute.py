@@ -131,7 +131,6 @@ class Execution:
             self._fill_lanes()
             if time.monotonic() >= next_tick:
                 self._tick(time.time())
-                self._claims.beat()
                 next_tick = time.monotonic() + _BETWEEN_TICKS_S
         for case in self._queue.rest():
             self._settle(case, Outcome(case.task.video, "not_started", reason="the run ended before its turn"))

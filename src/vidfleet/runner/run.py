@@ -254,7 +254,8 @@ def _work(
     try:
         if prepared.plan.tasks:
             executor.open(lanes, folder.id)
-            execution.run()
+            with claims.beating():
+                execution.run()
     finally:
         executor.close()
         claims.release_all()
