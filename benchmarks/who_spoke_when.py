@@ -286,8 +286,8 @@ def main() -> None:
             f"diarisation error {row.diarisation_error:6.1%} (missed {row.missed:.1%}, false {row.false_alarm:.1%}, "
             f"confused {row.confusion:.1%})"
         )
-    values = {"who_spoke_when": [asdict(row) for row in rows], "clips": [asdict(each) for each in counts]}
-    options.output.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+    lines = ",\n ".join(json.dumps(asdict(row)) for row in rows)
+    options.output.write_text(f'{{"who_spoke_when": [\n {lines}\n]}}\n', "utf-8")
 
 
 if __name__ == "__main__":
