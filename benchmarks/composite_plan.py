@@ -155,6 +155,8 @@ def _turns(
         # Both ends carry 0.2 s in which nobody speaks yet or any more.
         start = now - 0.4 - numbers.uniform(*OVERLAP_S) if is_over else now + numbers.uniform(*PAUSE_S)
         start = max(start, turns[-1].start_s + 0.2) if turns else start
+        # Nobody says two things at once.
+        start = max(start, *(turn.end_s + PAUSE_S[0] for turn in turns if turn.person == talker.name), 0.0)
         turns.append(PlannedTurn(talker.name, recording, round(float(start), 2), talk.start_s, talk.end_s))
         now = max(turn.end_s for turn in turns)
     return tuple(turns)

@@ -109,12 +109,15 @@ class Composite:
 
 
 def _segments(words: Sequence[TrueWord]) -> Iterator[dict[str, Any]]:
-    """The words as whisperX writes them: in pieces that end with a pause, whoever speaks."""
+    """The words as whisperX writes them: sentences, which end where the one who speaks pauses."""
     pieces: list[list[TrueWord]] = []
+    last: dict[str, list[TrueWord]] = {}
     for word in words:
-        if not pieces or word.start_s - max(each.end_s for each in pieces[-1]) > PAUSE_OF_RECOGNISER_S:
-            pieces.append([])
-        pieces[-1].append(word)
+        piece = last.get(word.person)
+        if piece is None or word.start_s - piece[-1].end_s > PAUSE_OF_RECOGNISER_S:
+            pieces.append(piece := [])
+            last[word.person] = piece
+        piece.append(word)
     for piece in pieces:
         yield {
             "start": piece[0].start_s,

@@ -97,7 +97,7 @@ def test_words_are_within_their_persons_speech_and_lie_beside_the_clip_without_n
     assert {word.text for word in made.words if word.person == "Control"} == {"We", "hear", "you."}
     beside = json.loads(made.video.with_suffix(".json").read_text("utf-8"))
     times = [word["start"] for segment in beside["segments"] for word in segment["words"]]
-    assert times == [word.start_s for word in made.words]
+    assert sorted(times) == [word.start_s for word in made.words]
     assert "Ann" not in made.video.with_suffix(".json").read_text("utf-8")
 
 

@@ -77,6 +77,23 @@ def test_a_sentence_is_split_where_the_speaker_changes_and_never_repeated() -> N
     assert answers(found) == [(ANNA, "one two three"), (BERT, "four five six")]
 
 
+def test_two_who_talk_at_once_each_keep_their_own_words() -> None:
+    """The louder face would have all words that overlap; but nobody says two words at once."""
+    loud = Scored(0, np.where(track(6, (1.0, 3.1)).scores > 0, 5.0, -3.0))
+    found = told(
+        [sentence("so this is what I think", 1.0, word_s=0.35), sentence("but no you do not", 2.05, word_s=0.35)],
+        [loud, track(6, (2.05, 3.8))],
+    )
+    assert answers(found) == [(ANNA, "so this is what I think"), (BERT, "but no you do not")]
+
+
+def test_an_interruption_by_somebody_unseen_is_off_screen() -> None:
+    found = told(
+        [sentence("so this is what I think", 1.0, word_s=0.35), sentence("no", 2.4)], [track(6, (1.0, 3.1)), track(6)]
+    )
+    assert answers(found) == [(ANNA, "so this is what I think"), (None, "no")]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_word_is_said_once_and_in_order(seed: int) -> None:
     numbers = np.random.default_rng(seed)

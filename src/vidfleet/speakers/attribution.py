@@ -13,7 +13,7 @@ model: a chain over the words of one breath, in which changing the speaker has a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 BREATH_S = 0.3
 """Words with a shorter gap between them are of one breath."""
+BUSY = 5.0
+"""How much speaks against a person who is sure to say another word at the same time."""
+MOST_THREADS = 3
+"""So many sentences are followed at once."""
+TOUCHING_S = 0.15
+"""Sentences that overlap by less follow each other: times are not exact."""
 LONGEST_BREATH_S = 60.0
 """Then another begins: subtitles may follow each other without any gap for a whole film."""
 LEAST_FRAMES = 6
@@ -133,6 +139,25 @@ def _spoken(transcript: Transcript, rules: Rules) -> list[Spoken]:
     return sorted(result, key=lambda at: at.word.start_s)
 
 
+def _threads(breath: Sequence[Spoken]) -> list[int]:
+    """For each word, which of the threads it belongs to: in none does a sentence begin before the last one ends.
+
+    Where two talk at once their sentences go side by side, so who says the words that overlap is known from those
+    that do not.
+    """
+    end_s: dict[int, float] = {}
+    for at in breath:
+        end_s[at.sentence] = max(end_s.get(at.sentence, 0.0), at.word.end_s)
+    thread_of: dict[int, int] = {}
+    free_s = [-np.inf] * MOST_THREADS
+    for at in breath:
+        if at.sentence not in thread_of:
+            fits = [free - TOUCHING_S <= at.word.start_s for free in free_s]
+            thread_of[at.sentence] = fits.index(True) if any(fits) else MOST_THREADS - 1
+            free_s[thread_of[at.sentence]] = end_s[at.sentence]
+    return [thread_of[at.sentence] for at in breath]
+
+
 def _breaths(spoken: Sequence[Spoken]) -> Iterator[list[Spoken]]:
     """Runs of words without a pause between them."""
     breath: list[Spoken] = []
@@ -177,7 +202,8 @@ def _believe(breath: Sequence[Spoken], scores: _PersonScores, rules: Rules) -> B
     """For each word of a breath, how much speaks for each candidate, and for nobody."""
     start = min(at.first for at in breath)
     persons, frames = scores.between(start, max(at.last for at in breath))
-    keep = _speakers(frames)
+    steps = _steps(breath, rules.switch)
+    keep = _speakers(frames, at_once=max(step.thread for step in steps) + 1)
     seen = ~np.isnan(frames)
     # A frame in which a face is not to be seen says nothing about it: it counts as a score of 0.
     known = np.where(seen, frames, 0.0)
@@ -187,44 +213,88 @@ def _believe(breath: Sequence[Spoken], scores: _PersonScores, rules: Rules) -> B
     return Belief(
         breath=tuple(breath),
         persons=tuple(person for person, kept in zip(persons, keep, strict=True) if kept),
-        posterior=_along(potentials, _prices(breath, rules.switch)),
+        posterior=_along(potentials, steps),
         means=means,
         seen=np.array([seen[:, window].any(axis=0).mean() for window in windows]),
     )
 
 
-def _speakers(frames: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(persons,) who has the best positive score for at least 0.24 s."""
+def _speakers(frames: NDArray[np.float64], *, at_once: int) -> NDArray[np.bool_]:
+    """(persons,) who has the best positive score for at least 0.24 s; one of the best, where several talk at once."""
     if not frames.size:
         return np.zeros(len(frames), bool)
     positive = np.where(frames > 0, frames, 0.0)
-    best = (positive == positive.max(axis=0)) & (positive > 0)
+    least = np.sort(positive, axis=0)[-min(at_once, len(positive))]
+    best = (positive >= least) & (positive > 0)
     return np.asarray(best.sum(axis=1) >= LEAST_FRAMES)
 
 
-def _prices(breath: Sequence[Spoken], switch: float) -> list[float]:
-    """The price of a change of speaker before each word but the first: half of it where a sentence begins."""
-    return [
-        switch if before.sentence == at.sentence and not before.word.text.endswith((".", "?", "!")) else switch / 2
-        for before, at in pairwise(breath)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """How a breath goes on to a word."""
+
+    thread: int
+    price: float
+    """Of a change of speaker in its thread; half of it where a sentence begins, nothing where the thread does."""
+    beside: tuple[int, ...]
+    """Threads in which somebody says a word at the same time."""
 
 
-def _along(potentials: NDArray[np.float64], prices: Sequence[float]) -> NDArray[np.float64]:
-    """(words, states) probabilities of a chain whose neighbours differ at a price (forward-backward)."""
+def _steps(breath: Sequence[Spoken], switch: float) -> list[_Step]:
+    steps: list[_Step] = []
+    last: dict[int, Spoken] = {}
+    for at, thread in zip(breath, _threads(breath), strict=True):
+        before = last.get(thread)
+        beside = (other for other, word in last.items() if other != thread and at.word.start_s < word.word.end_s)
+        steps.append(_Step(thread, 0.0 if before is None else _price(before, at, switch), tuple(beside)))
+        last[thread] = at
+    return steps
 
-    def step(message: NDArray[np.float64], price: float) -> NDArray[np.float64]:
-        anybody = np.logaddexp.reduce(message) - price
-        return np.asarray(np.logaddexp(message + np.log1p(-np.exp(-price) + 1e-12), anybody))
 
-    count = len(potentials)
-    forward, backward = potentials.copy(), np.zeros_like(potentials)
-    for at in range(1, count):
-        forward[at] += step(forward[at - 1], prices[at - 1])
-    for at in range(count - 2, -1, -1):
-        backward[at] = step(backward[at + 1] + potentials[at + 1], prices[at])
-    belief = forward + backward
-    return np.asarray(np.exp(belief - np.logaddexp.reduce(belief, axis=1, keepdims=True)))
+def _price(before: Spoken, at: Spoken, switch: float) -> float:
+    goes_on = before.sentence == at.sentence and not before.word.text.endswith((".", "?", "!"))
+    return switch if goes_on else switch / 2
+
+
+def _along(potentials: NDArray[np.float64], steps: Sequence[_Step]) -> NDArray[np.float64]:
+    """(words, states) probabilities of a chain whose neighbours differ at a price (forward-backward).
+
+    Its state is who speaks in each of the threads, one axis each: a word changes it along the axis of its own, and
+    two threads hardly ever have the same speaker at one time.
+    """
+    states, threads = potentials.shape[1], max(step.thread for step in steps) + 1
+    weights = [_weights(row, step, threads) for row, step in zip(potentials, steps, strict=True)]
+    forward = [weights[0] + np.zeros((states,) * threads)]
+    for step, weight in zip(steps[1:], weights[1:], strict=True):
+        forward.append(_pass(forward[-1], step) + weight)
+    backward = [np.zeros((states,) * threads)]
+    for step, weight in zip(steps[:0:-1], weights[:0:-1], strict=True):
+        backward.append(_pass(backward[-1] + weight, step))
+    rows = []
+    for step, before, after in zip(steps, forward, reversed(backward), strict=True):
+        others = tuple(axis for axis in range(threads) if axis != step.thread)
+        row = np.logaddexp.reduce(before + after, axis=others) if others else before + after
+        rows.append(np.exp(row - np.logaddexp.reduce(row)))
+    return np.array(rows)
+
+
+def _weights(row: NDArray[np.float64], step: _Step, threads: int) -> NDArray[np.float64]:
+    """How much speaks for each state at one word."""
+    along = [1] * threads
+    along[step.thread] = len(row)
+    weights = row.reshape(along)
+    for other in step.beside:
+        both = [1] * threads
+        both[step.thread] = both[other] = len(row)
+        same = np.diag([*(BUSY for _ in row[1:]), 0.0])  # nobody is seen: there may be several of those
+        weights = weights - same.reshape(both)
+    return weights
+
+
+def _pass(message: NDArray[np.float64], step: _Step) -> NDArray[np.float64]:
+    """Go from one word to the next, either way: its thread stays with its speaker or, at a price, does not."""
+    anybody = np.logaddexp.reduce(message, axis=step.thread, keepdims=True) - step.price
+    return np.asarray(np.logaddexp(message + np.log1p(-np.exp(-step.price) + 1e-12), anybody))
 
 
 def evidence_of(belief: Belief, row: int) -> tuple[int | None, Evidence]:
