@@ -9,7 +9,7 @@ words are given to it beside each clip, so that what is measured is who said the
 * frames: of all faces seen, in how many grid frames it is right that this person speaks, or does not;
 * words: how many are given to the person who says them, or to "off screen" where that person is not in the picture;
 * off-screen recall and precision among them;
-* the diarisation and identification errors of pyannote.metrics, overlap and off-screen speech included, no collar;
+* the diarisation and identification errors of pyannote.metrics, overlap and off-screen speech included;
 * the expected calibration error: how far the words' confidence is from how often the right face is meant.
 
 ``--fit`` prints the numbers of vidfleet/speakers/confidence.py anew, from composites of other people.
@@ -21,7 +21,7 @@ import argparse
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 METHODS = {"networks": ("--models", "full"), "embedded": ("--models", "embedded")}
 NUMBERS = {"networks": LR_ASD, "embedded": EMBEDDED}
 OUTPUTS = ("--frames", "none", "--no-crops", "--no-annotated", "--no-page")
+COLLAR_S = 0.25
 RESULT = Path(__file__).parent / "results" / "who_said_what.json"
 
 
@@ -63,18 +64,27 @@ class Measured:
     off_screen_recall: float
     off_screen_precision: float
     diarisation_error: float
+    diarisation_error_collar: float
+    """The same without the 0.25 s around each true border."""
     identification_error: float
     """The same where off screen must be called so, and each person is the one whose face it is."""
     calibration_error: float
 
 
-def outputs(seed: int, count: int, method: str, media: Path, work: Path) -> Iterator[tuple[Composite, Path]]:
-    """The composites and what the pipeline made of them; what is in ``work`` already is not made again."""
+def outputs(
+    seed: int, count: int, method: str, media: Path, work: Path, *, rate: str = ""
+) -> Iterator[tuple[Composite, Path]]:
+    """The composites and what the pipeline made of them; what is in ``work`` already is not made again.
+
+    With ``rate`` all have so many pictures a second; else each has its own.
+    """
     clips = work / "clips"
     clips.mkdir(parents=True, exist_ok=True)
     speakers = Speakers.from_arguments([*METHODS[method], *OUTPUTS])
     is_set_up = False
-    for spec in standard_set(seed, count):
+    for standard in standard_set(seed, count):
+        tag = rate.replace("/", "_")
+        spec = replace(standard, rate=rate, name=f"{standard.name}_{tag}") if rate else standard
         truth = clips / f"{spec.name}.truth.json"
         composite = Composite.read(truth) if truth.exists() else make_composite(spec, clips, media)
         out = work / method / spec.name
@@ -94,7 +104,7 @@ def measure(method: str, cases: Sequence[Case]) -> Measured:
     frames = [right for case in cases for right in frames_right(case)]
     hidden = [answer for answer in answers if not answer.word.is_seen]
     said_hidden = [answer for answer in answers if answer.person is None]
-    errors = DiarizationErrorRate(), IdentificationErrorRate()
+    errors = DiarizationErrorRate(), IdentificationErrorRate(), DiarizationErrorRate(collar=COLLAR_S)
     for case in cases:
         whole = Timeline([Segment(0.0, case.composite.length_s)])
         named = case.rttm.rename_labels(mapping=rttm_names(case))
@@ -112,6 +122,7 @@ def measure(method: str, cases: Sequence[Case]) -> Measured:
         off_screen_recall=share(answer.is_right for answer in hidden),
         off_screen_precision=share(answer.is_right for answer in said_hidden),
         diarisation_error=round(float(abs(errors[0])), 4),
+        diarisation_error_collar=round(float(abs(errors[2])), 4),
         identification_error=round(float(abs(errors[1])), 4),
         calibration_error=calibration_error(
             np.array([answer.confidence for answer in answers]),
@@ -157,11 +168,13 @@ def main() -> None:
     parser.add_argument("--composites", type=int, default=20)
     parser.add_argument("--only", choices=METHODS, help="one method only")
     parser.add_argument("--fit", action="store_true", help="print the fitted numbers instead")
+    parser.add_argument("--rate", default="", help="all composites at this rate: 24000/1001, 50, variable")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     measured = []
     for method in [options.only] if options.only else list(METHODS):
-        found = outputs(FIT_SEED if options.fit else TEST_SEED, options.composites, method, options.media, options.work)
+        seed = FIT_SEED if options.fit else TEST_SEED
+        found = outputs(seed, options.composites, method, options.media, options.work, rate=options.rate)
         cases = [Case.read(composite, out) for composite, out in found]
         if options.fit:
             print(method, fitted(cases, NUMBERS[method]))
