@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,13 @@ from vidfleet import __version__
 from vidfleet.speakers.drawing import Easel, Take
 from vidfleet.speakers.film import FilmPass, Hearing
 from vidfleet.speakers.identity.groups import write_groups
-from vidfleet.speakers.identity.vectors_file import VECTORS_NAME, vectors_of_tracks, write_vectors
+from vidfleet.speakers.identity.vectors_file import (
+    VECTORS_NAME,
+    read_vectors,
+    vectors_of_tracks,
+    write_stored,
+    write_vectors,
+)
 from vidfleet.speakers.kept import read_spans, write_spans, write_words
 from vidfleet.speakers.layout import (
     ANNOTATED,
@@ -140,7 +146,9 @@ class Work:
 
     def _see(self, hearing: Hearing) -> Seen:
         """The one pass over the pictures, from which all results come."""
-        has_faces = self._steps.is_done("vectors") or self._steps.is_done("groups")
+        # Vectors go when a video is done, unless somebody asks for them: then only a new look at the faces has them.
+        is_asked_for_them = self._settings.keep_embeddings and self._stages.embedder is not None
+        has_faces = self._steps.is_done("vectors") or (self._steps.is_done("groups") and not is_asked_for_them)
         kept = Seen.load(self._layout.folder / SEEN) if has_faces and self._steps.is_done("pictures") else None
         if kept is not None:
             return kept
@@ -170,6 +178,14 @@ class Work:
                     spoken=seen.spoken_s, method=embedder.method, joins_at=self._joins_at,
                 )  # fmt: skip
 
+    def _tell_vectors_when_to_join(self) -> None:
+        """Bring the cosine that a series' films are joined at up to ``--same-person``; the vectors stay the same."""
+        path = self._layout.folder / VECTORS_NAME
+        stored = read_vectors(path) if path.is_file() else None
+        if stored is not None and stored.joins_at != self._joins_at:
+            with self._steps.doing("vectors"):
+                write_stored(path, replace(stored, joins_at=self._joins_at))
+
     @property
     def _joins_at(self) -> float:
         wanted, embedder = self._settings.same_person, self._stages.embedder
@@ -179,6 +195,7 @@ class Work:
         """Which tracks have one face, whatever people have said about it."""
         folder = self._layout.folder
         if not self._steps.is_done("groups"):
+            self._tell_vectors_when_to_join()
             with self._steps.doing("groups"), self._clock.of("identity"):
                 vectors = vectors_of_tracks(folder / VECTORS_NAME, seen.tracks)
                 write_groups(folder / GROUPS, seen.tracks, vectors, joins_at=self._joins_at)

@@ -60,9 +60,22 @@ def write_vectors(
     method: Method,
     joins_at: float,
 ) -> None:
-    """Write the file aside and rename it; readable for its owner alone."""
-    lines = [str(Place.of(trails[found.track])) for found in vectors]
+    """Write the vectors of these tracks; see :func:`write_stored`."""
     rows = np.stack([found.vector for found in vectors]) if vectors else np.zeros((0, 1))
+    stored = StoredVectors(
+        embedder=method.sha256,
+        joins_at=joins_at,
+        lines=tuple(str(Place.of(trails[found.track])) for found in vectors),
+        sides=np.array([_side(trails[found.track]) for found in vectors], dtype=np.float64),
+        vectors=rows.astype(np.float32),
+        views=np.array([found.views for found in vectors], dtype=np.float64),
+        spoken_s=np.array([spoken[found.track] for found in vectors], dtype=np.float64),
+    )
+    write_stored(path, stored)
+
+
+def write_stored(path: Path, stored: StoredVectors) -> None:
+    """Write the file aside and rename it; readable for its owner alone."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -71,13 +84,13 @@ def write_vectors(
                 file,
                 allow_pickle=False,
                 schema=np.int64(SCHEMA),
-                embedder=np.array(method.sha256),
-                joins_at=np.float64(joins_at),
-                lines=np.array(lines, dtype=np.str_),
-                sides=np.array([_side(trails[found.track]) for found in vectors], dtype=np.float64),
-                vectors=rows.astype(np.float32),
-                views=np.array([found.views for found in vectors], dtype=np.float64),
-                spoken_s=np.array([spoken[found.track] for found in vectors], dtype=np.float64),
+                embedder=np.array(stored.embedder),
+                joins_at=np.float64(stored.joins_at),
+                lines=np.array(stored.lines, dtype=np.str_),
+                sides=stored.sides,
+                vectors=stored.vectors,
+                views=stored.views,
+                spoken_s=stored.spoken_s,
             )
             file.flush()
             os.fsync(file.fileno())

@@ -1,0 +1,120 @@
+"""Run again with other settings: what was asked for is there, and the folder that stands is not harmed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.speakers.films import FAST, noise, process, two_shots, write_video
+from vidfleet.speakers.identity.vectors_file import VECTORS_NAME, read_vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+NETWORKS = ("--models", "full", "--no-annotated", "--no-page", "--frames", "none", "--no-crops", "--words", "none")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1.6 s with one face, and a cut between."""
+    return write_video(tmp_path_factory.mktemp("film") / "a.mp4", two_shots(seconds=1.6), sound=noise(1.6))
+
+
+def test_vectors_that_are_asked_for_later_are_kept(film: Path, tmp_path: Path, weights: Path) -> None:
+    """They went when the first run was done; groups alone would spare the second one a look at the faces."""
+    networks = (*NETWORKS, "--weights", str(weights))
+    first = process(film, tmp_path / "out", *networks)
+    assert not (first.out / VECTORS_NAME).exists()
+    second = process(film, tmp_path / "out", *networks, "--keep-embeddings")
+    assert len(read_vectors(second.out / VECTORS_NAME).lines) == len(second.load("tracks.pckl")) > 0
+    third = process(film, tmp_path / "out", *networks, "--keep-embeddings")
+    assert "faces" not in {row["stage"] for row in third.log()}
+
+
+def test_kept_vectors_are_joined_where_the_last_run_says(film: Path, tmp_path: Path, weights: Path) -> None:
+    networks = (*NETWORKS, "--weights", str(weights), "--keep-embeddings")
+    first = read_vectors(process(film, tmp_path / "out", *networks).out / VECTORS_NAME)
+    again = process(film, tmp_path / "out", *networks, "--same-person", "0.9")
+    second = read_vectors(again.out / VECTORS_NAME)
+    assert "faces" not in {row["stage"] for row in again.log()}
+    assert second.joins_at == 0.9 != first.joins_at
+    assert (second.vectors == first.vectors).all()
+    assert second.lines == first.lines
+
+
+def carried(old: Path, new: Path) -> Path:
+    """The next attempt's folder as a run makes it ready: files are shared with the one that stands."""
+    shutil.copytree(old, new, copy_function=os.link)
+    for path in new.iterdir():
+        if path.is_file():
+            path.unlink()
+    shutil.copy2(old / "people.json", new / "people.json")
+    return new
+
+
+def contents(folder: Path) -> Mapping[str, tuple[int, bytes]]:
+    """Each file's inode and bytes."""
+    return {str(path): (path.stat().st_ino, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+_ALL = ("--panel", "--soft-subtitles", "--grid-video", "--words", "sidecar")
+_CHANGES = (
+    ("--min-track", "12", *_ALL),
+    ("--no-annotated", "--frames", "none", "--no-crops", "--words", "none", "--no-page"),
+    ("--panel-theme", "light", *_ALL),
+    ("--same-person", "0.9", *_ALL),
+)
+_KILLED = """
+import os, signal, sys
+from vidfleet.speakers.pipeline import Speakers
+speakers = Speakers.from_arguments(sys.argv[4:])
+speakers.setup("cpu")
+count = 0
+def report(stage, share):
+    global count
+    count += 1
+    if count == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+speakers.process(sys.argv[1], sys.argv[2], report)
+"""
+
+
+@pytest.fixture(scope="module")
+def told(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything in it, of a film with words."""
+    words = {"segments": [{"start": 0.2, "end": 1.0, "text": "hello there"}]}
+    film.with_suffix(".json").write_text(json.dumps(words))
+    return process(film, tmp_path_factory.mktemp("told") / "a", *_ALL).out
+
+
+@pytest.mark.parametrize("changed", _CHANGES, ids=lambda words: words[0])
+def test_the_folder_that_stands_stays_as_it_is_while_another_is_made(
+    film: Path, told: Path, tmp_path: Path, changed: tuple[str, ...]
+) -> None:
+    """Files that both have are never written into."""
+    before = contents(told)
+    process(film, carried(told, tmp_path / "a"), *changed)
+    assert contents(told) == before
+
+
+@pytest.mark.parametrize("at", [1, 3, 5])
+def test_the_folder_that_stands_stays_as_it_is_when_the_other_is_killed(
+    film: Path, told: Path, tmp_path: Path, at: int
+) -> None:
+    before = contents(told)
+    new = carried(told, tmp_path / "a")
+    arguments = [str(film), str(new), str(at), *FAST, *_CHANGES[0]]
+    child = subprocess.run([sys.executable, "-c", _KILLED, *arguments], check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert contents(told) == before
+    whole = process(film, new, *_CHANGES[0])
+    anew = process(film, tmp_path / "anew", *_CHANGES[0])
+    assert (whole.out / "pywork/tracks.csv").read_bytes() == (anew.out / "pywork/tracks.csv").read_bytes()
