@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 TOP = Path(__file__).resolve().parents[1]
 SHARED = TOP.parent / "shared"
 PARTS = {
-    "pyavi": "the film with a box around each face, green while it speaks: video_out.avi",
-    "pywork": "shots, faces, tracks and scores, for programs",
-    "pycrop": "one small film for each face",
-    "pyframes": "pictures of the film",
+    "index.html": "the page: the film, who speaks when, what was said",
+    "transcript.*": "the same for programs (.json) and players (.srt, .vtt, .ass)",
+    "people.json": "who is who: change the names, then call .venv/bin/vidfleet people",
+    "pyavi/": "the film with a box around each face, green while it speaks: video_out.avi",
+    "pywork/": "shots, faces, tracks and scores, for programs",
+    "pycrop/": "one small film for each face",
+    "pyframes/": "pictures of the film",
 }
 MOST_SHOWN = 10
 REAL_PEOPLE = ("grid_2people_turns_cut.mp4", "visualvoice_interview.mp4", "retalking_face2.mp4")
@@ -60,7 +63,7 @@ def show(results: Sequence[str]) -> None:
         print(f"  and {len(results) - MOST_SHOWN} more")
     print("In each of them:")
     for part, meaning in PARTS.items():
-        print(f"  {part + '/':10} {meaning}")
+        print(f"  {part:13} {meaning}")
 
 
 def main() -> int:
