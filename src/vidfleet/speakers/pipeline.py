@@ -1,4 +1,4 @@
-"""The built-in pipeline: one video in, the folders pyavi, pyframes, pywork and pycrop out.
+"""The built-in pipeline: one video in; a page, a transcript, and the folders pyavi, pyframes, pywork, pycrop out.
 
 Run through the class contract: :meth:`Speakers.describe` once a run, :meth:`Speakers.setup` once a lane,
 :meth:`Speakers.process` for each video.
