@@ -52,7 +52,17 @@ def test_what_done_videos_took_is_known_by_workload_and_device(tmp_path: Path, m
     assert expected_rate(tmp_path, "w", (gpu,)) == 500
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"workloads": {"w": {"cpu": {"cost": "x"}}}}', '{"workloads": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", '{"workloads": 3}', '{"workloads": {"w": {"cpu": {"cost": "x"}}}}',
+        *(
+            f'{{"workloads": {{"w": {{"cpu": {{"cost": {cost}, "seconds": {seconds}}}}}}}}}'
+            for number in ("NaN", "Infinity", "-1", "1e300", "1" + "0" * 400)
+            for cost, seconds in ((number, 1), (1, number))
+        ),
+    ],
+)  # fmt: skip
 def test_a_file_that_is_none_of_ours_is_not_known(tmp_path: Path, made_up: MadeUp, text: str) -> None:
     (tmp_path / ".vidfleet").mkdir()
     (tmp_path / ".vidfleet/learnt.json").write_text(text)
@@ -78,3 +88,9 @@ def test_the_plan_says_how_long_each_lane_will_work(workshop: Workshop, made_up:
     board.apply(RunStarted("", "w", _LANES, plan.plan.tasks, (), plan.expected_rate), 0.0)
     assert board.remaining_s(0.0) == pytest.approx(120), "known before anything has run"
     assert task.video.relative == "a.mp4"
+
+
+def test_a_clock_that_was_set_back_teaches_nothing(tmp_path: Path, made_up: MadeUp) -> None:
+    (tmp_path / ".vidfleet").mkdir()
+    remember_rates(tmp_path, "w", [_done(made_up, _LANES[0], cost=10, seconds=-3600)])
+    assert expected_rate(tmp_path, "w", _LANES) == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidfleet.runner.failures import DONE
 from vidfleet.runner.reading import read_json
@@ -25,6 +25,8 @@ _NAME = "learnt.json"
 _SCHEMA = 1
 _MOST_WORKLOADS = 50
 _KEPT_SHARE = 0.5
+_MOST = 1e18
+"""More than any fleet costs, and still a number that can be rounded, added and divided."""
 """What earlier runs have taken counts half as much after each new one."""
 
 
@@ -36,7 +38,7 @@ def expected_rate(base: Path, workload: str, lanes: Sequence[Lane]) -> float:
         with contextlib.suppress(KeyError, ZeroDivisionError):
             there = known[_device(lane)]
             rates.append(there["cost"] / there["seconds"])
-    return max(sum(rates) / len(rates), 0.0) if rates else 0.0
+    return sum(rates) / len(rates) if rates else 0.0
 
 
 def remember_rates(base: Path, workload: str, outcomes: Iterable[Outcome]) -> None:
@@ -44,7 +46,7 @@ def remember_rates(base: Path, workload: str, outcomes: Iterable[Outcome]) -> No
     cost, seconds = defaultdict[str, float](float), defaultdict[str, float](float)
     for outcome in outcomes:
         last = outcome.attempts[-1] if outcome.attempts else None
-        if last is not None and last.kind == DONE and outcome.probe:
+        if last is not None and last.kind == DONE and outcome.probe and last.seconds > 0:  # clocks are set back
             cost[_device(last.lane)] += outcome.probe.cost
             seconds[_device(last.lane)] += last.seconds
     if not cost:
@@ -72,10 +74,17 @@ def _read(base: Path) -> dict[str, dict[str, dict[str, float]]]:
         plain = read_json(base / ".vidfleet" / _NAME)["workloads"]
         return {
             str(name): {
-                str(device): {"cost": float(took["cost"]), "seconds": float(took["seconds"])}
+                str(device): {"cost": _amount(took["cost"]), "seconds": _amount(took["seconds"])}
                 for device, took in devices.items()
             }
             for name, devices in plain.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}
+
+
+def _amount(value: Any) -> float:  # noqa: ANN401 - whatever stands there
+    amount = float(value)
+    if not 0 <= amount < _MOST:
+        raise ValueError(f"no amount: {value}")
+    return amount
