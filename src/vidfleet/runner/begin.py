@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.errors import RecordError
 from vidfleet.runner import stage as staging
+from vidfleet.runner.reading import read_small
 from vidfleet.runner.record import RECORD_NAME, read_record
 from vidfleet.runner.writing import write_whole
 
@@ -60,7 +61,7 @@ def _identity(task: Task, description: Description) -> str:
 
 def _was_begun_with(task: Task, description: Description) -> bool:
     try:
-        return begun_with(task.stage).read_text("ascii") == _identity(task, description)
+        return read_small(begun_with(task.stage)) == _identity(task, description).encode("ascii")
     except (OSError, ValueError):
         return False
 

@@ -48,8 +48,14 @@ class Claim:
 
     def __str__(self) -> str:
         """For people."""
+        if self == _HIDDEN:
+            return "a runner of another user"
         began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
         return f"host {self.owner.host}, pid {self.owner.pid}, since {began}"
+
+
+_HIDDEN = Claim(Owner("", "", 0, ""), "hidden", 0.0)
+"""One that another user keeps to themselves: only its heartbeat tells whether its owner lives."""
 
 
 class Claims:
@@ -158,7 +164,10 @@ def bury_dead(stage: Stage) -> None:
 
 
 def read_claim(path: Path | str) -> Claim | None:
-    """What a claim says; nothing where there is none. A torn one is nobody's: its writer has died."""
+    """What a claim says; nothing where there is none. A torn one is nobody's: its writer has died.
+
+    One that may not be read is some other user's, and says nothing.
+    """
     try:
         plain = read_json(path)
         owner, token, since = Owner.read(json.dumps(plain["owner"])), plain["token"], float(plain["since"])
@@ -167,7 +176,9 @@ def read_claim(path: Path | str) -> Claim | None:
         return Claim(owner, token, since)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        if isinstance(error.__cause__, PermissionError):
+            return _HIDDEN
         return Claim(Owner("", "", 0, ""), "", 0.0)
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vidfleet.runner.events import AttemptProgress
 from vidfleet.runner.lines import to_plain
 from vidfleet.runner.owner import Owner
-from vidfleet.runner.reading import read_small
+from vidfleet.runner.reading import open_regular, read_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,7 @@ class RunFolder:
     def has_ended(self) -> bool:
         """Whether it came to its end in order."""
         try:
-            with self.ledger.open("rb") as file:
+            with open_regular(self.ledger) as file:
                 file.seek(max(os.fstat(file.fileno()).st_size - 4096, 0))
                 return b'"type":"run_ended"' in file.read()
         except OSError:
@@ -184,11 +184,11 @@ def read_ledger(path: Path) -> Iterator[dict[str, Any]]:
 
     ``vidfleet.runner.lines.to_events`` makes events of them. Raises OSError where there is no such file.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for line in file:
             try:
                 plain = json.loads(line)
-            except ValueError:  # also bytes that are no text
+            except (ValueError, RecursionError):  # also bytes that are no text
                 continue
             if isinstance(plain, dict) and "type" in plain:
                 yield plain

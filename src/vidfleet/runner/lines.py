@@ -157,7 +157,7 @@ def to_events(objects: Iterable[dict[str, Any]]) -> Iterator[tuple[float, Event]
         if read is not None:
             try:
                 yield float(plain.get("at", 0)), read(plain)
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 continue  # a line of another version, or of no version at all
 
 
@@ -225,8 +225,14 @@ class _Reader:
             reason=plain.get("reason", ""),
             attempts=self._attempts.get(plain["video"], ()),
             probe=task.probe if task else None,
-            log=plain.get("log", ""),
+            log=read_log_name(plain),
         )
+
+
+def read_log_name(plain: dict[str, Any]) -> str:
+    """Where an outcome's log lies below its run's folder; nothing where that would lead out of the logs."""
+    name = str(plain.get("log", ""))
+    return name if name.startswith("logs/") and ".." not in name.split("/") else ""
 
 
 def read_attempt(plain: dict[str, Any], lane: Lane) -> Attempt:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost
 from vidfleet.runner.reading import read_json
+from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,24 +65,26 @@ class Live:
             return
         self._has_changed = False
         lanes = [{name: getattr(now, name) for name in LaneNow.__slots__} for now in self._lanes.values()]
-        aside = self._path.with_suffix(".part")
         with contextlib.suppress(OSError):
-            aside.write_text(json.dumps({"schema": SCHEMA, "lanes": lanes}) + "\n", "ascii")
-            aside.replace(self._path)
+            write_whole(self._path, json.dumps({"schema": SCHEMA, "lanes": lanes}) + "\n")
 
     def close(self) -> None:
         """Take the file away."""
-        for path in (self._path, self._path.with_suffix(".part")):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 def read_live(folder: Path) -> list[LaneNow]:
     """What the lanes of the run in ``folder`` last said; nothing where nobody has written it."""
     try:
         return [
-            LaneNow(int(p["lane"]), str(p["video"]), int(p["number"]), str(p["stage"]), float(p["share_done"]))
+            LaneNow(int(p["lane"]), str(p["video"]), int(p["number"]), str(p["stage"]), _share(p["share_done"]))
             for p in read_json(folder / LIVE_NAME)["lanes"]
         ]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return []
+
+
+def _share(value: Any) -> float:  # noqa: ANN401 - whatever stands there
+    share = float(value)
+    return min(share, 1.0) if share >= 0 else -1.0

@@ -101,7 +101,8 @@ def _stop_one(run: RunFolder, video: Video, lane: Lane, root: Path, settings: Ru
     try:
         words = _words(Task(video, stage, Probe(0.0, 1, 0, 0, "")), lane, root, settings)
         _call(words, run.log_path(video), lane_environment(lane, f"{run.id}:{lane.index}"))
-    except OSError:  # no such program any more, or its log cannot be written: nothing more can be done
+    # No such program any more, its log cannot be written, or a ledger that names no device: no more can be done.
+    except (OSError, ValueError, TypeError):
         return False
     finally:
         claims.release(stage)

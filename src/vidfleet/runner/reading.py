@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 MOST_BYTES = 16 << 20
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def read_small(path: Path | str) -> bytes:
@@ -19,7 +22,7 @@ def read_small(path: Path | str) -> bytes:
     Raises FileNotFoundError or NotADirectoryError where there is nothing, ValueError where it is something else.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:  # a link, a socket, a device without driver, unreadable
@@ -39,6 +42,15 @@ def _read(descriptor: int, size: int) -> bytes:
     while len(data) < size and (more := os.read(descriptor, size - len(data))):
         data += more
     return data
+
+
+def open_regular(path: Path | str) -> BinaryIO:
+    """Open a regular file of any size; raises OSError where there is none, or something else: no pipe is waited for."""
+    descriptor = os.open(path, _FLAGS)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def read_json(path: Path | str) -> Any:  # noqa: ANN401 - the caller checks what it is

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.runner.discover import STATE_FOLDER
 from vidfleet.runner.identity import input_difference
 from vidfleet.runner.reading import read_json
+from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:
     from vidfleet.data import Video
@@ -30,11 +30,9 @@ def remember_root(output: Path, root: Path) -> None:
     known = _roots(output)
     if str(root) in known:
         return
-    path = output / STATE_FOLDER / _NAME
-    aside = path.with_name(f"{_NAME}.{os.getpid()}")
+    text = json.dumps({"schema": _SCHEMA, "roots": [*known, str(root)][-_MOST:]}) + "\n"
     with contextlib.suppress(OSError):  # a full disk: the run says it elsewhere
-        aside.write_text(json.dumps({"schema": _SCHEMA, "roots": [*known, str(root)][-_MOST:]}) + "\n", "ascii")
-        aside.replace(path)
+        write_whole(output / STATE_FOLDER / _NAME, text)
 
 
 def others_video(record: Record, video: Video, output: Path) -> Path | None:

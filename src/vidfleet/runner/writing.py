@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,18 @@ def write_whole(path: Path, text: str) -> None:
         os.unlink(aside)
         file = os.open(aside, _NEW, 0o666)
     try:
+        _write(file, text)
+        os.replace(aside, path)
+    except OSError:  # no room, or a folder stands there
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
+
+
+def _write(file: int, text: str) -> None:
+    try:
         rest = memoryview(text.encode("ascii"))
         while rest:
             rest = rest[os.write(file, rest) :]
     finally:
         os.close(file)
-    os.replace(aside, path)

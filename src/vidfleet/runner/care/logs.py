@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from vidfleet.errors import UsageError
 from vidfleet.runner.ledger import RunFolder, all_runs
+from vidfleet.runner.reading import open_regular
 from vidfleet.runner.show.story import read_story
 from vidfleet.runner.text import HarmlessStream, one_line, printable
 
@@ -63,7 +65,7 @@ def print_log(path: Path, stream: TextIO | None) -> None:
     """Write a log; on a terminal nothing in it does anything but be read. Raises OSError where it cannot be read."""
     out = HarmlessStream(stream)
     shows = out.isatty()
-    with path.open(encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
+    with io.TextIOWrapper(open_regular(path), "utf-8", "backslashreplace", newline="\n") as lines:
         for line in lines:
             text = line.removesuffix("\n")
             out.write((printable(text.expandtabs(_TAB_CELLS)) if shows else text) + "\n")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import vidfleet
+from vidfleet.runner.reading import open_regular
 from vidfleet.runner.show.page import by_sort
 from vidfleet.runner.show.timeline import KNOWN_KINDS, draw_lanes, kind_class
 from vidfleet.runner.text import fit_end, length, one_line, plural, printable
@@ -277,7 +278,7 @@ def _tail(outcome: Outcome, folder: Path, room: int) -> str:
 
 def _read_end(log: Path) -> str:
     try:
-        with log.open("rb") as file:
+        with open_regular(log) as file:
             file.seek(0, 2)
             file.seek(max(file.tell() - _READ_BYTES, 0))
             return file.read().decode("utf-8", "backslashreplace")

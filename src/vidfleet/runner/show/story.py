@@ -24,7 +24,8 @@ from vidfleet.runner.events import (
     VideoEnded,
 )
 from vidfleet.runner.ledger import read_ledger
-from vidfleet.runner.lines import read_attempt, read_lane, to_events
+from vidfleet.runner.lines import read_attempt, read_lane, read_log_name, to_events
+from vidfleet.runner.reading import open_regular
 
 if TYPE_CHECKING:
     from vidfleet.data import Task
@@ -56,9 +57,14 @@ def read_story(run: RunFolder) -> Story:
     Raises OSError where there is neither.
     """
     try:
-        return _from_report(json.loads((run.path / REPORT_NAME).read_bytes()), run.path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _from_report(json.loads(_whole(run.path / REPORT_NAME)), run.path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return _Telling(run).story()
+
+
+def _whole(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return file.read()
 
 
 def _from_report(plain: dict[str, Any], folder: Path) -> Story:
@@ -88,7 +94,7 @@ def _outcome(plain: dict[str, Any], root: Path, place: int, lanes: dict[int, Lan
         reason=plain.get("reason", ""),
         attempts=tuple(read_attempt(item, _lane(lanes, item["lane"])) for item in plain.get("attempts", ())),
         probe=None if length_s is None else Probe(float(length_s), 1, 0, 0, ""),
-        log=plain.get("log", ""),
+        log=read_log_name(plain),
     )
 
 
