@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -222,6 +223,20 @@ def test_times_that_make_no_sense_are_mended_or_left_out(tmp_path: Path) -> None
     found, _ = heard(tmp_path)
     assert [(s.text, s.start_s) for s in found.sentences][-3:] == [("backwards", 5), ("one", 6), ("over it", 7)]
     assert all(0 <= s.start_s < s.end_s for s in found.sentences)
+
+
+@pytest.mark.parametrize("has_sound", [True, False])
+def test_a_word_that_claims_years_lasts_no_longer_than_the_film_or_a_minute(tmp_path: Path, has_sound: bool) -> None:
+    """Faces are compared over the whole time of a word, so its end decides how much memory that takes."""
+    words = [{"word": "for", "start": 1, "end": 1e9}, {"word": "ever", "start": 5e8, "end": 9e8}]
+    (tmp_path / "film.json").write_text(json.dumps({"segments": [{"start": 1, "end": 1e9, "words": words}]}))
+    source = SidecarWords(tmp_path / "film.mp4", zero=Fraction(0))
+    (sentence,) = source.transcribe(Samples(silence(20)) if has_sound else None, ()).sentences
+    if has_sound:
+        assert [(word.text, word.start_s, word.end_s) for word in sentence.words] == [("for", 1.0, 20.0)]
+        assert (sentence.text, sentence.end_s) == ("for", 20.0)
+    else:
+        assert [word.end_s - word.start_s for word in sentence.words] == [60.0, 60.0]
 
 
 def test_what_is_no_file_or_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import BadInputError
-from vidfleet.speakers.data import SAMPLE_RATE, Sentence, Transcript
+from vidfleet.speakers.data import SAMPLE_RATE, Transcript
 from vidfleet.speakers.words import whisperx
 from vidfleet.speakers.words.base import SIDECAR_ENDINGS, SIDECAR_METHOD
 from vidfleet.speakers.words.cues import sentences_of
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
-    from vidfleet.speakers.data import Span
+    from vidfleet.speakers.data import Sentence, Span
     from vidfleet.speakers.speech import SoundLike
+
+LONGEST_WORD_S = 60.0
+"""A subtitle without a space in it is one word, and may stay for a while; but not for longer."""
 
 
 class SidecarWords:
@@ -76,8 +81,22 @@ def _of_file(path: Path, speech: Sequence[Span]) -> Transcript:
 
 
 def _until(found: Transcript, end_s: float | None) -> Transcript:
-    """Without the sentences that begin when the sound is over: they belong to another cut of the film."""
-    if end_s is None:
-        return found
-    kept: tuple[Sentence, ...] = tuple(item for item in found.sentences if item.start_s < end_s)
-    return Transcript(kept, found.source, found.times)
+    """Only what can be said while the sound lasts: what comes later belongs to another cut of the film.
+
+    What follows is looked for over the whole time of each word, so one that claims years would fill the memory.
+    """
+    end_s = math.inf if end_s is None else end_s
+    cut = (_cut(item, end_s) for item in found.sentences if item.start_s < end_s)
+    return Transcript(tuple(item for item in cut if item.words), found.source, found.times)
+
+
+def _cut(sentence: Sentence, end_s: float) -> Sentence:
+    words = tuple(
+        replace(word, end_s=min(word.end_s, word.start_s + LONGEST_WORD_S, end_s))
+        for word in sentence.words
+        if word.start_s < end_s
+    )
+    if words == sentence.words:
+        return sentence
+    text = " ".join(word.text for word in words)
+    return replace(sentence, text=text, end_s=max((word.end_s for word in words), default=0.0), words=words)
