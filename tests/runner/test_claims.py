@@ -301,3 +301,33 @@ def test_of_four_processes_that_race_for_dead_claims_exactly_one_wins_each(
         racer.communicate("\n")
     assert sorted(won) == list(range(count))
     assert not list(workshop.root.glob("*.burial"))
+
+
+@pytest.mark.parametrize("how", ["write", "link", "remove"])
+def test_a_script_that_spoils_its_own_claim_harms_no_other_video(workshop: Workshop, tmp_path: Path, how: str) -> None:
+    """All claims of a run are names of one file."""
+    stages = [workshop.add(f"{name}.mp4").stage for name in "abc"]
+    folder = tmp_path / "run"
+    folder.mkdir()
+    claims = Claims(folder)
+    for stage in stages[:2]:
+        stage.claim.parent.mkdir(exist_ok=True)
+        claims.take(stage)
+    claims.release(stages[0])
+    if how == "write":
+        stages[1].claim.write_text("spoilt")
+    else:
+        (folder / "claim.json").unlink()
+        stages[1].claim.unlink()
+        if how == "link":
+            (folder / "claim.json").symlink_to(tmp_path / "nothing")
+    assert not claims.still_ours(stages[1])
+    claims.take(stages[2])
+    assert claims.still_ours(stages[2])
+    with pytest.raises(ClaimedError, match="claimed by host"):
+        Claims().take(stages[2])
+    claims.release(stages[1])
+    claims.take(stages[1])
+    assert claims.still_ours(stages[1])
+    claims.release_all()
+    assert not any(stage.claim.exists() for stage in stages)

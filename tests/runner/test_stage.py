@@ -457,3 +457,14 @@ def test_a_run_that_lost_its_claim_touches_nothing(workshop: Workshop) -> None:
     assert "took the video over" in problem.reason
     assert sorted(os.listdir(task.stage.folder)) == sorted(["a", "a.mp4", "tmp.txt"])
     assert not (workshop.root / "a").exists()
+
+
+def test_a_claim_that_is_gone_is_not_called_another_runners(workshop: Workshop) -> None:
+    """Somebody removed .vidfleet, or the script did."""
+    task = workshop.add("a.mp4")
+    workshop.prepare(task)
+    _leave(task.stage)
+    task.stage.claim.unlink()
+    problem = workshop.finish(task)
+    assert problem is not None
+    assert "removed or altered" in problem.reason

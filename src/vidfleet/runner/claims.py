@@ -22,6 +22,7 @@ from vidfleet.data import CLAIM_ENDING
 from vidfleet.errors import ClaimedError
 from vidfleet.runner.owner import Owner
 from vidfleet.runner.reading import read_json, read_small
+from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,11 +87,25 @@ class Claims:
         if self._common is None:
             return False
         try:
+            self._renew_where_altered(self._common)
             os.utime(self._common)  # a claim is as fresh as its file, for runners on other hosts
             _put(self._common, path)
         except OSError:
             return False
         return True
+
+    def _renew_where_altered(self, common: Path) -> None:
+        """A script that writes into the claim of its own video has written into all: those to come are of a new file.
+
+        Raises OSError where there is none any more.
+        """
+        try:
+            if read_small(common) == self._common_text:
+                return
+        except ValueError:  # something else stands there
+            pass
+        self._common_text = self._new_text()
+        write_whole(common, self._common_text.decode("ascii"))
 
     def _take_own(self, path: str) -> bytes:
         text = self._new_text()

@@ -15,6 +15,7 @@ from vidfleet.runner import record as records
 from vidfleet.runner import stage as staging
 from vidfleet.runner.begin import BEGUN_ENDING, carry_over
 from vidfleet.runner.changes import difference
+from vidfleet.runner.claims import read_claim
 from vidfleet.runner.lines import attempt_for_record
 from vidfleet.runner.publish import publish
 from vidfleet.runner.reading import read_json
@@ -40,7 +41,12 @@ class Problem:
     reason: str
 
 
-_LOST = Problem("error", "another runner took the video over meanwhile; this output is dropped")
+def _lost(stage: Stage) -> Problem:
+    now = read_claim(stage.claim)
+    how = f"another runner took the video over meanwhile ({now})"
+    if now is None or not now.token:
+        how = "its claim in .vidfleet was removed or altered meanwhile"
+    return Problem("error", f"{how}; this output is dropped")
 
 
 def finish(
@@ -54,7 +60,7 @@ def finish(
 ) -> Problem | None:
     """Record and publish an attempt's output; a Problem where it cannot be."""
     if not claims.still_ours(task.stage):
-        return _LOST  # the stage is another's now
+        return _lost(task.stage)  # the stage may be another's now
     missing = records.missing_promises(task.stage.output, description.promise)
     if missing:
         return Problem("missing_output", f"it ended well, but left no {', '.join(missing[:4])}")
@@ -67,7 +73,7 @@ def finish(
         )
         records.write_record(task.stage.output, record)
         if not claims.still_ours(task.stage):
-            return _LOST
+            return _lost(task.stage)
         _publish(task, beside, old, settings)
     except (OccupiedError, RecordError) as error:
         return Problem("error", str(error))
