@@ -145,6 +145,27 @@ def test_what_a_killed_runner_left_is_ended_by_the_next_one_and_by_its_own_comma
     assert len(service.alive()) == 1, "the new one's own"
 
 
+def test_ctrl_c_does_not_wait_for_it_and_the_next_start_calls_it_again(fleet: Fleet) -> None:
+    """What a killed runner left is not forgotten because somebody lost patience."""
+    fleet.video("a.mp4")
+    script = fleet.script("time.sleep(300 if not os.path.exists('go') else 0)\nleave()")
+    words = ("--devices", "cpu:1", "--script", str(script))
+    runner = fleet.start(*words)
+    fleet.wait_for(lambda: (fleet.root / ".vidfleet/runs").exists() and fleet.events("attempt_started"))
+    os.kill(runner.pid, signal.SIGKILL)
+    fleet.wait_for(lambda: not fleet.processes(), within_s=5)
+    called = fleet.scripts / "called"
+    hanging = fleet.start(*words, "--on-stop", f"sh -c 'echo x >> {called}; sleep 300'")
+    fleet.wait_for(called.exists)
+    hanging.send_signal(signal.SIGTERM)
+    assert hanging.wait(10) == 143
+    fleet.wait_for(lambda: not fleet.processes(), within_s=5)
+    (fleet.scripts / "go").touch()
+    again = fleet.run(*words, "--on-stop", f"sh -c 'echo x >> {called}'")
+    assert again.returncode == 0, again.stdout
+    assert called.read_text() == "x\nx\n"
+
+
 @pytest.mark.parametrize("command", ["false", "no-such-program {stem}", "sh -c 'kill -9 $$'"])
 def test_a_command_that_fails_is_told_and_changes_no_video(fleet: Fleet, command: str) -> None:
     fleet.video("a.mp4")

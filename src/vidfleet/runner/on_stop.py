@@ -12,6 +12,8 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +39,7 @@ LIMIT_S = 30.0
 """What takes longer is ended: ``docker stop`` takes ten seconds by itself."""
 _GRACE_S = 2.0
 _AT_A_TIME = 8
+_BETWEEN_LOOKS_S = 0.05
 
 
 def check(settings: RunSettings) -> None:
@@ -77,11 +80,18 @@ def stop_left(runs: Iterable[RunFolder], videos: Iterable[Video], root: Path, se
         return 0
     known = {video.relative: video for video in videos}
     left = [(run, *found) for run in runs for found in _left(run)]
+    over = threading.Event()
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         calls = [
-            pool.submit(_stop_one, run, known[name], lane, root, settings) for run, name, lane in left if name in known
+            pool.submit(_stop_one, run, known[name], lane, root, settings, over)
+            for run, name, lane in left
+            if name in known
         ]
-        return sum(call.result() for call in calls)
+        try:
+            return sum(call.result() for call in calls)
+        except KeyboardInterrupt:  # the next start calls them again
+            over.set()
+            raise
 
 
 def _left(run: RunFolder) -> Iterator[tuple[str, Lane]]:
@@ -92,7 +102,11 @@ def _left(run: RunFolder) -> Iterator[tuple[str, Lane]]:
                 yield outcome.video.relative, outcome.attempts[-1].lane
 
 
-def _stop_one(run: RunFolder, video: Video, lane: Lane, root: Path, settings: RunSettings) -> bool:
+def _stop_one(
+    run: RunFolder, video: Video, lane: Lane, root: Path, settings: RunSettings, over: threading.Event
+) -> bool:
+    if over.is_set():
+        return False
     claims, stage = Claims(), stage_of(video, root, settings)
     try:
         claims.take(stage)
@@ -100,7 +114,7 @@ def _stop_one(run: RunFolder, video: Video, lane: Lane, root: Path, settings: Ru
         return False
     try:
         words = _words(Task(video, stage, Probe(0.0, 1, 0, 0, "")), lane, root, settings)
-        _call(words, run.log_path(video), lane_environment(lane, f"{run.id}:{lane.index}"))
+        _call(words, run.log_path(video), lane_environment(lane, f"{run.id}:{lane.index}"), over)
     # No such program any more, its log cannot be written, or a ledger that names no device: no more can be done.
     except (OSError, ValueError, TypeError):
         return False
@@ -109,15 +123,16 @@ def _stop_one(run: RunFolder, video: Video, lane: Lane, root: Path, settings: Ru
     return True
 
 
-def _call(words: tuple[str, ...], log: Path, environment: dict[str, str]) -> None:
+def _call(words: tuple[str, ...], log: Path, environment: dict[str, str], over: threading.Event) -> None:
     _note(log, words)
     with log.open("ab") as output:
         process = subprocess.Popen(
             words, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    try:
-        process.wait(LIMIT_S)
-    except subprocess.TimeoutExpired:
+    until = time.monotonic() + LIMIT_S
+    while process.poll() is None and time.monotonic() < until and not over.wait(_BETWEEN_LOOKS_S):
+        pass
+    if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
