@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import sys
 from dataclasses import replace
@@ -110,7 +111,8 @@ def _guarded(argv: list[str], command: Callable[[list[str]], int]) -> int:
         raise
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        lines, status = [f"the system refuses ({error.strerror or error}){where}"], 1
+        lines = [f"the system refuses ({error.strerror or error}){where}"]
+        status = 3 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 1
     from vidfleet.runner.text import printable
 
     sys.stderr.write("\n".join(["vidfleet: " + printable(lines[0]), *map(printable, lines[1:])]) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -195,6 +196,24 @@ def test_a_full_disk_ends_the_run_in_order_and_it_goes_on_when_there_is_room(fle
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     assert fleet.run("--script", script, "--devices", "cpu:1").returncode == 0
     assert {event["video"] for event in fleet.events("attempt_started")} == set(states) - set(done)
+
+
+def test_a_disk_without_any_room_is_said_to_be_full_and_leaves_no_run_behind(fleet: Fleet, small_disk: Path) -> None:
+    """Exit 3, as of a disk that fills up later; the last run is still the last that was one."""
+    fleet.videos(1)
+    words = ("--script", str(fleet.script("leave()")), "--devices", "cpu:1")
+    assert fleet.run(*words).returncode == 0
+    before = sorted((fleet.root / ".vidfleet/runs").iterdir())
+    fleet.video("new.mp4")
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    result = fleet.run(*words)
+    assert result.returncode == 3, result.stdout
+    assert "no room left" in result.stdout
+    assert sorted((fleet.root / ".vidfleet/runs").iterdir()) == before
+    (small_disk / "filler").unlink()
+    assert fleet.run(*words).returncode == 0
 
 
 _WRITES_MUCH = """

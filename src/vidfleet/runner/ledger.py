@@ -61,7 +61,11 @@ class RunFolder:
         started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")  # so that runs of one second sort
         made = cls(runs / f"{started}Z-{secrets.token_hex(4)}")
         made.path.mkdir()
-        (made.path / OWNER_NAME).write_text(Owner.me().write(), "ascii")
+        try:
+            (made.path / OWNER_NAME).write_text(Owner.me().write(), "ascii")
+        except OSError:  # a full disk: a run that never was shall not be taken for the last
+            shutil.rmtree(made.path, ignore_errors=True)
+            raise
         for old in all_runs(base)[:-KEPT_RUNS]:
             if not old.is_running():
                 shutil.rmtree(old.path, ignore_errors=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import vidfleet
 from vidfleet.data import Lane, Outcome, Summary
-from vidfleet.errors import UsageError
+from vidfleet.errors import SetupError, UsageError
 from vidfleet.executors.base import make_executor
 from vidfleet.options import checked
 from vidfleet.runner.adopt import adopt
@@ -22,7 +22,7 @@ from vidfleet.runner.discover import discover
 from vidfleet.runner.disk import check_room
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution, Stop
-from vidfleet.runner.finish import remember_unreadable
+from vidfleet.runner.finish import is_disk_full, remember_unreadable
 from vidfleet.runner.learnt import expected_rate, remember_rates
 from vidfleet.runner.ledger import Ledger, RunFolder
 from vidfleet.runner.live import Live
@@ -168,6 +168,11 @@ def _make_folder(prepared: Prepared) -> RunFolder:
     try:
         folder = RunFolder.create(prepared.base)
     except OSError as error:
+        if is_disk_full(error):
+            raise SetupError(
+                f"there is no room left in {prepared.base} ({error.strerror})\n"
+                "Free some, or write elsewhere with --output DIR."
+            ) from error
         raise UsageError(
             f"{prepared.base} cannot be written ({error.strerror})\n"
             "Mirror the outputs somewhere else with --output DIR."
