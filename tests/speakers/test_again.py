@@ -118,3 +118,17 @@ def test_the_folder_that_stands_stays_as_it_is_when_the_other_is_killed(
     whole = process(film, new, *_CHANGES[0])
     anew = process(film, tmp_path / "anew", *_CHANGES[0])
     assert (whole.out / "pywork/tracks.csv").read_bytes() == (anew.out / "pywork/tracks.csv").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["speech.json", "words.json", "groups.json", "seen.npz"])
+def test_what_is_marked_as_done_and_is_damaged_is_made_anew(film: Path, told: Path, tmp_path: Path, name: str) -> None:
+    """Of the right size and time, as a bad disk leaves it; what people edited stays."""
+    new = carried(told, tmp_path / "a")
+    broken = new / "pywork/.steps" / name
+    status = broken.stat()
+    broken.unlink()
+    broken.write_bytes(b"[" * status.st_size)
+    os.utime(broken, ns=(status.st_atime_ns, status.st_mtime_ns))
+    process(film, new, *_ALL)
+    for other in ("pywork/tracks.csv", "transcript.json", "people.json"):
+        assert (new / other).read_bytes() == (told / other).read_bytes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -33,6 +34,7 @@ _APART = 50
 _ROWS, _COLUMNS = slice(0, 180), slice(22, 202)
 """What of a crop (224 x 224) is taken: the face fills it, where a crop shows the shoulders too."""
 _QUALITY = 85
+_MOST_BYTES = 1 << 20
 _NAME = re.compile(r"(\d{5,7})/(\d{4})\.jpg")
 
 
@@ -109,21 +111,24 @@ def faces_of(path: Path, persons: Sequence[Person], *, most: int = PER_PERSON) -
 
     Nobody has any where the file is missing or is not one of ours.
     """
+    if not path.is_file():
+        return {}
     try:
         with zipfile.ZipFile(path) as file:
             entries = _entries(file)
             return {person.name: tuple(map(file.read, _chosen(person, entries, most))) for person in persons}
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return {}
 
 
 def _entries(file: zipfile.ZipFile) -> Mapping[int, list[tuple[int, str]]]:
     """Goodness and name of the portraits of each track, the best first."""
     found: dict[int, list[tuple[int, str]]] = {}
-    for name in file.namelist():
-        match = _NAME.fullmatch(name)
-        if match is not None:
-            found.setdefault(int(match[1]), []).append((int(match[2]), name))
+    for entry in file.infolist():
+        match = _NAME.fullmatch(entry.filename)
+        # Ours are stored as they are: nothing unpacks to more than it takes.
+        if match is not None and entry.compress_type == zipfile.ZIP_STORED and entry.file_size <= _MOST_BYTES:
+            found.setdefault(int(match[1]), []).append((int(match[2]), entry.filename))
     return {track: sorted(entries, reverse=True) for track, entries in found.items()}
 
 

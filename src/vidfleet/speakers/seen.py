@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidfleet.errors import RecordError
 from vidfleet.speakers.data import GRID_RATE, Shot
+from vidfleet.speakers.kept import reading
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -76,18 +78,29 @@ class Seen:
     def load(cls, path: Path) -> Self | None:
         """Read it again; None where the file is not as :meth:`save` leaves it."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: np.asarray(file[name]) for name in file.files}
-            box_ends, score_ends = np.cumsum(arrays["lengths"], axis=0).T.tolist()
-            tracks = tuple(
-                SeenTrack(
-                    index, start, arrays["boxes"][box_end - boxes : box_end], arrays["scores"][end - scores : end]
-                )
-                for index, (start, (boxes, scores), box_end, end) in enumerate(
-                    zip(arrays["starts"].tolist(), arrays["lengths"].tolist(), box_ends, score_ends, strict=True)
-                )
-            )
-            shots = tuple(Shot(start, end) for start, end in arrays["shots"].tolist())
-            return cls(arrays["source_times_s"], shots, tracks)
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            with reading(path), np.load(path, allow_pickle=False) as file:
+                return cls._of({name: np.asarray(file[name]) for name in file.files})
+        except RecordError:
             return None
+
+    @classmethod
+    def _of(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Raises ValueError, TypeError or LookupError for arrays that do not fit each other."""
+        boxes, scores, times_s = (np.asarray(arrays[name]) for name in ("boxes", "scores", "source_times_s"))
+        shapes = boxes.ndim, scores.ndim, times_s.ndim, boxes.shape[1:]
+        if shapes != (2, 1, 1, (4,)) or not all(np.isfinite(part).all() for part in (boxes, scores, times_s)):
+            raise ValueError("not the shapes or not the numbers of a film")
+        box_ends, score_ends = np.cumsum(arrays["lengths"], axis=0).T.tolist()
+        tracks = tuple(
+            SeenTrack(index, start, boxes[box_end - count : box_end], scores[end - scored : end])
+            for index, (start, (count, scored), box_end, end) in enumerate(
+                zip(arrays["starts"].tolist(), arrays["lengths"].tolist(), box_ends, score_ends, strict=True)
+            )
+        )
+        lengths = [(len(track.boxes), len(track.scores)) for track in tracks]
+        is_whole = lengths == [tuple(pair) for pair in arrays["lengths"].tolist()]
+        if not is_whole or not all(0 <= track.start < track.end <= len(times_s) for track in tracks):
+            raise ValueError("tracks that lie outside of the film")
+        if any(scored > count for count, scored in lengths):
+            raise ValueError("more scores than faces")
+        return cls(times_s, tuple(Shot(start, end) for start, end in arrays["shots"].tolist()), tracks)

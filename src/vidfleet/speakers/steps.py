@@ -77,6 +77,11 @@ class Steps:
         for made in self._steps[name].makes:
             _remove(self._out / made)
 
+    def forget_all(self) -> None:
+        """Remove the results of all steps."""
+        for name in self._steps:
+            self.forget(name)
+
     def _is_whole(self, step: Step) -> bool:
         try:
             marker = self._out / _marker(step.name)

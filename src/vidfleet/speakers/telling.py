@@ -17,8 +17,19 @@ from vidfleet.speakers.attribution import who_said
 from vidfleet.speakers.confidence import EMBEDDED, LR_ASD
 from vidfleet.speakers.identity.groups import ONE_GROUP, read_groups
 from vidfleet.speakers.identity.held import identify
-from vidfleet.speakers.kept import read_spans, read_words
-from vidfleet.speakers.layout import GROUPS, PAGE, PEOPLE, PORTRAITS, SEEN, SPEECH, STEPS, WORDS
+from vidfleet.speakers.kept import UNREADABLE, check_plain, read_spans, read_words, reading
+from vidfleet.speakers.layout import (
+    GROUPS,
+    PAGE,
+    PANEL,
+    PEOPLE,
+    PORTRAITS,
+    SEEN,
+    SOFT_SUBTITLES,
+    SPEECH,
+    STEPS,
+    WORDS,
+)
 from vidfleet.speakers.page import ResultsPage, write_page
 from vidfleet.speakers.portraits import faces_of
 from vidfleet.speakers.results import write_results
@@ -73,11 +84,12 @@ def tell(folder: Path, *, into: Path | None = None, say: Callable[[str], None]) 
     ``say`` is told, in sentences, what of ``people.json`` could not be put into effect.
     """
     target = into or folder
-    facts = Facts(**json.loads((folder / FACTS).read_text("ascii")))
+    with reading(folder / FACTS):
+        facts = Facts(**json.loads((folder / FACTS).read_text("ascii")))
     seen = Seen.load(folder / SEEN)
     if seen is None:
-        raise RecordError(f"{folder / SEEN} cannot be read; delete the folder and run the video again")
-    groups = read_groups(folder / GROUPS)
+        raise RecordError(f"{folder / SEEN} cannot be read; run the video again, with --only all")
+    groups = read_groups(folder / GROUPS, tracks=len(seen.tracks))
     found = identify(folder / PEOPLE, seen.tracks, groups, spoken=seen.spoken_s, joins_at=ONE_GROUP)
     for notice in found.notices:
         say(notice)
@@ -110,27 +122,50 @@ def retell(folder: Path, *, say: Callable[[str], None]) -> bool:
     the folder does not hold what is needed for it.
     """
     try:
-        if (folder / TOLD).read_text("ascii") == _people_sum(folder):
+        if _is_told(folder):
             return False
         aside = folder / ASIDE
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove(aside)
         (aside / STEPS).mkdir(parents=True)
         (aside / "pywork/tracks.pckl").symlink_to(folder.absolute() / "pywork/tracks.pckl")
+        check_plain(folder / "pywork/tracks.pckl")
         tell(folder, into=aside, say=say)
         (aside / "pywork/tracks.pckl").unlink()
+        (folder / TOLD).unlink(missing_ok=True)  # from here on the files are of two kinds until the last is there
         for path in sorted(aside.rglob("*"), key=lambda path: path == aside / TOLD):
             if path.is_file():
                 path.replace(folder / path.relative_to(aside))
         shutil.rmtree(aside)
-    except (FileNotFoundError, ValueError, TypeError) as error:
-        raise RecordError(f"{folder} was made by another version, or is not whole; run its video again") from error
-    if (folder / "pyavi/video_with_panel.mp4").exists():
-        say(f"{folder.name}: video_with_panel.mp4 still has the names of before; run the video again to draw it anew.")
+    except (FileNotFoundError, *UNREADABLE) as error:
+        raise RecordError(
+            f"{folder} was made by another version, or is not whole; run its video again, with --only all"
+        ) from error
+    if drawn := [name for name in (PANEL[0], SOFT_SUBTITLES) if (folder / name).exists()]:
+        names = " and ".join(name.rpartition("/")[2] for name in drawn)
+        say(f"{folder.name}: {names} still with the names of before; a run with --only all makes that anew.")
     return True
 
 
+def _is_told(folder: Path) -> bool:
+    """Whether the results are of this very ``people.json``."""
+    if not (folder / FACTS).exists():
+        raise FileNotFoundError(folder / FACTS)
+    with reading(folder / TOLD):
+        return (folder / TOLD).is_file() and (folder / TOLD).read_text("ascii") == _people_sum(folder)
+
+
+def _remove(path: Path) -> None:
+    """Remove what an interrupted call left, or somebody put there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _people_sum(folder: Path) -> str:
-    return hashlib.sha256((folder / PEOPLE).read_bytes()).hexdigest()
+    """Of what stands in it; a file that :func:`read_people` does not read either has one sum, whatever it is."""
+    path = folder / PEOPLE
+    return hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
 
 
 def _write_page(folder: Path, path: Path, conversation: Conversation, *, facts: Facts, duration_s: float) -> None:

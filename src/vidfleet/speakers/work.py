@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet import __version__
+from vidfleet.errors import RecordError
 from vidfleet.speakers.drawing import Easel, Take
 from vidfleet.speakers.film import FilmPass, Hearing
 from vidfleet.speakers.identity.groups import write_groups
@@ -105,6 +106,15 @@ class Work:
 
     def run(self) -> None:
         """Go from the video to its folder."""
+        try:
+            self._run()
+        except RecordError:
+            _say("What an earlier attempt left cannot be read, so all is made anew.")
+            self._steps.forget_all()
+            self._layout.make()
+            self._run()
+
+    def _run(self) -> None:
         hearing = self._hear()
         self._understand(hearing)
         seen = self._see(hearing)

@@ -13,6 +13,7 @@ import numpy as np
 
 from vidfleet.speakers.data import FaceVector
 from vidfleet.speakers.identity.cluster import persons_of
+from vidfleet.speakers.kept import reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +34,18 @@ def write_groups(path: Path, trails: Sequence[Trail], vectors: Sequence[FaceVect
     path.write_text(json.dumps([list(person.tracks) for person in persons]), "ascii")
 
 
-def read_groups(path: Path) -> tuple[FaceVector, ...]:
-    """Read them as vectors that are equal within a set and at right angles, or nearly, to all others."""
-    groups: list[list[int]] = json.loads(path.read_text("ascii"))
+def read_groups(path: Path, *, tracks: int) -> tuple[FaceVector, ...]:
+    """Read them as vectors that are equal within a set and at right angles, or nearly, to all others.
+
+    ``tracks`` is how many the film has. Raises :class:`~vidfleet.errors.RecordError` for a damaged file.
+    """
+    with reading(path):
+        groups: list[list[int]] = [list(group) for group in json.loads(path.read_text("ascii"))]
+        members = [track for group in groups for track in group]
+        if not all(type(track) is int and 0 <= track < tracks for track in members):
+            raise ValueError("groups of tracks that the film has not")
+        if len(set(members)) < len(members):
+            raise ValueError("a track in two groups")
     if len(groups) <= _DIMENSIONS:
         axes = np.eye(len(groups), dtype=np.float32)
     else:

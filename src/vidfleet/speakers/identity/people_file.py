@@ -83,6 +83,8 @@ class PeopleFile:
 def read_people(path: Path) -> PeopleFile:
     """Read a file; an empty one where there is none. Never raises for what stands in it."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no plain file")  # a pipe would be waited for without end
         with path.open("rb") as file:
             text = file.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:

@@ -107,7 +107,7 @@ def read_vectors(path: Path) -> StoredVectors:
                 raise ValueError(f"it has more than {MOST_BYTES >> 20} MiB")
         with np.load(path, allow_pickle=False) as arrays:
             return _checked(arrays)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise RecordError(f"{path} cannot be read ({error}); delete it, and run the video again") from error
 
 
