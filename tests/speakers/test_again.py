@@ -120,6 +120,18 @@ def test_the_folder_that_stands_stays_as_it_is_when_the_other_is_killed(
     assert (whole.out / "pywork/tracks.csv").read_bytes() == (anew.out / "pywork/tracks.csv").read_bytes()
 
 
+def test_the_panel_is_drawn_again_for_another_name_and_for_nothing_else(film: Path, told: Path, tmp_path: Path) -> None:
+    """The first run has no people.json before it, the second has the one that the first wrote."""
+    new = carried(told, tmp_path / "a")
+    assert "panel" not in {row["stage"] for row in process(film, new, *_ALL).log()}
+    plain = json.loads((new / "people.json").read_text())
+    plain["persons"].append({"name": "Daphne", "tracks": ["0:00:00.48 at 100,140"]})
+    (new / "people.json").write_text(json.dumps(plain))
+    stages = {row["stage"] for row in process(film, new, *_ALL).log()}
+    assert ("panel" in stages, "annotated" in stages) == (True, False)
+    assert "panel" not in {row["stage"] for row in process(film, new, *_ALL).log()}
+
+
 @pytest.mark.parametrize("name", ["speech.json", "words.json", "groups.json", "seen.npz"])
 def test_what_is_marked_as_done_and_is_damaged_is_made_anew(film: Path, told: Path, tmp_path: Path, name: str) -> None:
     """Of the right size and time, as a bad disk leaves it; what people edited stays."""

@@ -15,6 +15,7 @@ from vidfleet.errors import RecordError
 from vidfleet.speakers.drawing import Easel, Take
 from vidfleet.speakers.film import FilmPass, Hearing
 from vidfleet.speakers.identity.groups import write_groups
+from vidfleet.speakers.identity.people_file import read_people
 from vidfleet.speakers.identity.vectors_file import (
     VECTORS_NAME,
     read_vectors,
@@ -289,8 +290,9 @@ def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stage
     faces = key_of(pictures=pictures, embedder=_named(stages.embedder.method) if stages.embedder else None)
     groups = key_of(faces=faces, same_person=settings.same_person)
     style = settings_of(settings, "panel_width_ratio", "panel_max_items", "panel_theme")
-    # Names show in it.
-    panel = key_of(groups=groups, words=words, people=content_key(layout.folder / PEOPLE), **style)
+    # Names show in it. All but what people edited follows from the rest, and is not there yet in a first run.
+    edited = [[entry.name, *entry.lines] for entry in read_people(layout.folder / PEOPLE).held]
+    panel = key_of(groups=groups, words=words, people=edited, **style)
     return [
         Step("sound", film, (SOUND,)),
         Step("speech", speech, (SPEECH,)),
