@@ -69,7 +69,8 @@ def show(results: Sequence[str]) -> None:
 def main() -> int:
     """Run the user's own command and say where its results lie."""
     root = find_videos()
-    environment = dict(os.environ)
+    # The sample clips have subtitles beside them; nobody waits for half a gigabyte of a Whisper model to see a demo.
+    environment = {"HF_HUB_OFFLINE": "1", **os.environ}
     if (SHARED / "weights").is_dir():
         environment.setdefault("VIDFLEET_WEIGHTS", str(SHARED / "weights"))
     print(f"cd inference_folder && python parallel_runner.py --video_root {shlex.quote(str(root))}\n", flush=True)

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.sample_clips.film import Person, Scene, Studio, Turn
 from tools.sample_clips.portrait import Look
 from tools.sample_clips.speech import Speech
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tools.sample_clips.film import Spoken
 
 CAST = {
     "Ann": Person("en-us+f3", Look()),
@@ -69,8 +75,23 @@ def make_clips(folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         studio = Studio(CAST, Speech())
         for path in paths:
-            studio.shoot(path, CLIPS[path.stem])
+            spoken = studio.shoot(path, CLIPS[path.stem])
+            texts = [turn.text for scene in CLIPS[path.stem] for turn in scene.turns]
+            path.with_suffix(".srt").write_text(_subtitles(spoken, texts), "utf-8")
     return paths
+
+
+def _subtitles(spoken: Sequence[Spoken], texts: Sequence[str]) -> str:
+    """What is said when, as SubRip; not who says it."""
+    return "".join(
+        f"{number}\n{_clock(turn.start_s)} --> {_clock(turn.end_s)}\n{text}\n\n"
+        for number, (turn, text) in enumerate(zip(spoken, texts, strict=True), start=1)
+    )
+
+
+def _clock(time_s: float) -> str:
+    seconds, milliseconds = divmod(round(time_s * 1000), 1000)
+    return f"00:{seconds // 60:02}:{seconds % 60:02},{milliseconds:03}"
 
 
 if __name__ == "__main__":
