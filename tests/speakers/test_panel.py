@@ -185,6 +185,8 @@ def test_missing_fonts_are_said() -> None:
     (notice,) = painter.notices()
     assert "No font on this machine" in notice
     assert "fonts-noto-cjk" in notice
+    assert "CJK" in notice
+    assert notice.isascii(), "the log holds nothing that was said"
     painter.paint(300, grey(640, 360))
     latin = PanelPainter(talk(persons=1, duration_s=1), (), info=info_of(640, 360), faces={}, fonts=Fonts(()))
     assert latin.notices() == ()

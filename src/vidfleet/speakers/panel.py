@@ -5,6 +5,7 @@ The column of lines is drawn anew only when another line begins; in between it i
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Self
 
@@ -75,13 +76,13 @@ class PanelPainter:
         return self._canvas.shape[1], self._canvas.shape[0]
 
     def notices(self) -> tuple[str, ...]:
-        """What a person should know: that no font here has some characters."""
+        """What a person should know: that no font here has some characters. None of them stands in the sentence."""
         text = "".join([*self._names.values(), *(message.text for message in self._column.messages)])
         missing = sorted(self._fonts.missing(text))
         if not missing:
             return ()
-        some = " ".join(missing[:8])
-        what = f"{len(missing)} of the characters that were said or named ({some})"
+        scripts = sorted({unicodedata.name(char, "UNNAMED").split()[0] for char in missing})  # nothing that was said
+        what = f"{len(missing)} of the characters that were said or named ({', '.join(scripts[:8])})"
         remedy = "Install fonts that have them, such as Debian's fonts-noto-core and fonts-noto-cjk."
         return (f"No font on this machine has {what}: the panel shows boxes for them. {remedy}",)
 
