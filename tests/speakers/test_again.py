@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,6 +119,20 @@ def test_the_folder_that_stands_stays_as_it_is_when_the_other_is_killed(
     whole = process(film, new, *_CHANGES[0])
     anew = process(film, tmp_path / "anew", *_CHANGES[0])
     assert (whole.out / "pywork/tracks.csv").read_bytes() == (anew.out / "pywork/tracks.csv").read_bytes()
+
+
+def test_no_portrait_stays_where_nothing_shows_it(film: Path, tmp_path: Path) -> None:
+    """They are pictures of faces: without a page and a panel nobody has asked for them."""
+    bare = ("--no-annotated", "--frames", "none", "--no-crops", "--words", "none")
+    portraits = tmp_path / "a/pywork/.steps/portraits.zip"
+    process(film, tmp_path / "a", *bare, "--no-page")
+    assert not portraits.exists()
+    assert "faces" not in {row["stage"] for row in process(film, tmp_path / "a", *bare, "--no-page").log()}
+    process(film, tmp_path / "a", *bare)
+    with zipfile.ZipFile(portraits) as file:
+        assert file.namelist()
+    process(film, tmp_path / "a", *bare, "--no-page")
+    assert not portraits.exists()
 
 
 def test_the_panel_is_drawn_again_for_another_name_and_for_nothing_else(film: Path, told: Path, tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ PICTURES = (
     *(f"pywork/{name}.pckl" for name in ("scene", "faces", "tracks", "scores")),
     "pywork/shots.csv",
     SEEN,
-    PORTRAITS,
 )
 """What the one pass over the pictures makes."""
 FOLDERS = ("pyavi", "pyframes", "pywork", "pycrop")

@@ -30,6 +30,7 @@ from vidfleet.speakers.layout import (
     PANEL,
     PEOPLE,
     PICTURES,
+    PORTRAITS,
     PREVIEW,
     SEEN,
     SOFT_SUBTITLES,
@@ -130,6 +131,8 @@ class Work:
             self._subtitle(conversation, seen)
         if not self._settings.keep_embeddings:
             self._steps.forget("vectors")
+        if not self._wants_portraits:
+            self._steps.forget("portraits")
         self._clock.write(self._layout.work("time_log.jsonl"), video_name=self._places.original.stem)
         self._report("done", 1.0)
 
@@ -157,15 +160,12 @@ class Work:
 
     def _see(self, hearing: Hearing) -> Seen:
         """The one pass over the pictures, from which all results come."""
-        # Vectors go when a video is done, unless somebody asks for them: then only a new look at the faces has them.
-        is_asked_for_them = self._settings.keep_embeddings and self._stages.embedder is not None
-        has_faces = self._steps.is_done("vectors") or (self._steps.is_done("groups") and not is_asked_for_them)
-        kept = Seen.load(self._layout.folder / SEEN) if has_faces and self._steps.is_done("pictures") else None
+        kept = Seen.load(self._layout.folder / SEEN) if self._has_all_of_the_pictures() else None
         if kept is not None:
             return kept
         last = 1.0 - (DRAWING_SHARE if self._settings.annotated else 0.0)
         progress = _Progress(self._report, "faces and scores", SOUND_SHARE, last, self._source.info.expected_frames)
-        with self._steps.doing("pictures"):
+        with self._steps.doing("pictures"), self._steps.doing("portraits"):
             self._layout.make()
             with FilmPass(
                 self._settings, self._layout, info=self._source.info, hearing=hearing, stages=self._stages,
@@ -178,6 +178,20 @@ class Work:
             seen.save(self._layout.folder / SEEN)
             self._keep_vectors(seen, film.vectors)
         return seen
+
+    def _has_all_of_the_pictures(self) -> bool:
+        """Whether nothing is wanted for which faces must be looked at.
+
+        Vectors and portraits go when a video is done, unless somebody asks for them.
+        """
+        done = self._steps.is_done
+        wants_vectors = self._settings.keep_embeddings and self._stages.embedder is not None
+        has_faces = done("vectors") or (done("groups") and not wants_vectors)
+        return done("pictures") and has_faces and (done("portraits") or not self._wants_portraits)
+
+    @property
+    def _wants_portraits(self) -> bool:
+        return self._settings.page or self._settings.panel
 
     def _keep_vectors(self, seen: Seen, vectors: Sequence[FaceVector]) -> None:
         """Write what the faces look like: for the next step, and for a series if somebody asked for it."""
@@ -298,6 +312,7 @@ def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stage
         Step("speech", speech, (SPEECH,)),
         Step("words", words, (WORDS,)),
         Step("pictures", pictures, PICTURES),
+        Step("portraits", key_of(pictures=pictures), (PORTRAITS,)),
         Step("vectors", faces, (VECTORS_NAME,)),
         Step("groups", groups, (GROUPS,)),
         Step("annotated", key_of(pictures=pictures), ANNOTATED),
