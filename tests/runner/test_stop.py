@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,3 +85,22 @@ def test_a_dead_runner_is_nobody(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path)
     (run.path / "owner.json").write_text(replace(Owner.me(), start="1").write())
     assert stop_runs(tmp_path, drain=False) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has open can only be seen on Linux")
+def test_who_works_on_the_original_is_not_ended_by_a_stop_of_its_copy(tmp_path: Path) -> None:
+    """A copy of a folder, made while a run goes on over it, names the same living process."""
+    root = tmp_path / "root"
+    writes = RUNNER.replace('print("ready"', 'kept = all_runs(Path(sys.argv[1]))[0].ledger.open("ab")\nprint("ready"')
+    code = writes.replace("import RunFolder", "import RunFolder, all_runs")
+    process = subprocess.Popen([sys.executable, "-c", code, root, "SIGINT"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    shutil.copytree(root, tmp_path / "copy")
+    (asked,) = stop_runs(tmp_path / "copy", drain=False)
+    assert not asked.was_asked
+    assert "copy" in asked.words
+    assert process.poll() is None
+    (asked,) = stop_runs(root, drain=False)
+    assert asked.was_asked
+    assert process.communicate(timeout=30)[0] == "SIGINT\n"

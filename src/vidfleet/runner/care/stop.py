@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,11 +31,13 @@ class Asked:
 def stop_runs(root: Path, *, drain: bool) -> list[Asked]:
     """Signal every runner of this host that works on ``root``; one entry for each that works on it."""
     return [
-        _ask(owner, drain=drain) for run in all_runs(root) if run.is_running() and (owner := run.owner()) is not None
+        _ask(owner, run.ledger, drain=drain)
+        for run in all_runs(root)
+        if run.is_running() and (owner := run.owner()) is not None
     ]
 
 
-def _ask(owner: Owner, *, drain: bool) -> Asked:
+def _ask(owner: Owner, ledger: Path, *, drain: bool) -> Asked:
     who = f"process {owner.pid} on {printable(owner.host)}"
     if owner.alive() is None:
         flag = " --drain" if drain else ""
@@ -47,6 +49,8 @@ def _ask(owner: Owner, *, drain: bool) -> Asked:
                 # The handle names this very process, even if its number is given to another one in the next moment.
                 handle = os.pidfd_open(owner.pid)
                 closing.callback(os.close, handle)
+            if not _writes(owner.pid, ledger):
+                return Asked(False, f"{who} works on the folder that this one is a copy of: it was left alone")
             number = _understood(owner.pid, (DRAIN,) if drain else (signal.SIGINT, signal.SIGTERM))
             if not owner.alive():
                 return Asked(False, f"{who} has just ended by itself")
@@ -62,6 +66,20 @@ def _ask(owner: Owner, *, drain: bool) -> Asked:
             return Asked(False, f"{who} belongs to another user")
     what = "no new videos; what runs is let finish" if drain else "no new videos; what runs gets its --grace to end"
     return Asked(True, f"asked {who}: {what}")
+
+
+def _writes(pid: int, ledger: Path) -> bool:
+    """Whether a process has this very ledger open, as a runner has; also where nobody can tell."""
+    try:
+        here = ledger.stat()
+        opened = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # not begun yet, not Linux, or another user's
+        return True
+    for path in opened:
+        with suppress(OSError):
+            if os.path.samestat(path.stat(), here):
+                return True
+    return False
 
 
 def _understood(pid: int, wanted: tuple[signal.Signals, ...]) -> signal.Signals | None:
