@@ -153,6 +153,9 @@ def test_two_roots_with_one_output_folder_do_not_replace_each_others_outputs(fle
             first.rename(tmp_path / name)
         fleet.root = tmp_path / name
         assert "nothing to do" in fleet.run(*words).stdout
-    fleet.root = tmp_path / "copied"
+    shutil.rmtree(tmp_path / "copied")
+    fleet.root = second
+    assert "1 blocked" in fleet.run(*words).stdout, "the first root has moved, and its outputs are still its own"
+    fleet.root = tmp_path / "moved"
     edited = fleet.run(*words[:-1], fleet.script("leave(text='new')"))
     assert edited.returncode == 0, "its own video, though there is an equal one elsewhere"

@@ -121,6 +121,7 @@ def execute(
     for stage in plan.claimed:
         bury_dead(stage)
     if not plan.tasks and not plan.adopted and all(outcome.state == "up_to_date" for outcome in plan.settled):
+        _remember_root(prepared)
         return Summary(plan.settled, None, started_at, time.time(), notices=notices)
     if prepared.settings.check_disk:
         check_room(plan.tasks, prepared.description, _existing(prepared.base))
@@ -178,9 +179,14 @@ def _make_folder(prepared: Prepared) -> RunFolder:
             "Mirror the outputs somewhere else with --output DIR."
         ) from error
     write_plan(prepared, folder.path)
+    _remember_root(prepared)
+    return folder
+
+
+def _remember_root(prepared: Prepared) -> None:
+    """Also of a run that has nothing to do: its root may have been moved, and its outputs are still its own."""
     if prepared.settings.output:
         remember_root(prepared.base, prepared.root)
-    return folder
 
 
 def _end_leftovers(prepared: Prepared) -> tuple[str, ...]:
