@@ -129,6 +129,17 @@ def test_a_name_given_in_one_film_reaches_the_others(tmp_path: Path, two_films: 
     assert "Roz" in [person["name"] for person in load(tmp_path)["persons"]]
 
 
+def test_a_films_name_that_gives_way_to_the_series_is_told_of(tmp_path: Path, two_films: tuple[Path, Path]) -> None:
+    series(tmp_path)
+    rename(tmp_path, "Person_1", "Frasier")
+    series(tmp_path)
+    rename(two_films[0], "Frasier", "Kelsey")
+    _, said = series(tmp_path)
+    assert any("Kelsey is Frasier now" in text and "people.json" in text for text in said)
+    assert "Kelsey" not in names(two_films[0])
+    assert not any("Kelsey" in text for text in series(tmp_path)[1])
+
+
 def test_a_new_film_finds_the_names_that_were_given(tmp_path: Path, two_films: tuple[Path, Path]) -> None:
     series(tmp_path)
     rename(tmp_path, "Person_1", "Frasier")

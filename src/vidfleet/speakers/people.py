@@ -184,6 +184,9 @@ def _carry(film: Film, roles: Sequence[Role], persons: Sequence[Person], *, say:
         for item in person.tracks
         if roles[item].film == film.name and not NUMBERED.fullmatch(person.name)
     }
+    for old, new in names.items():
+        if old != new and not NUMBERED.fullmatch(old):
+            say(f"{film.name}: {old} is {new} now, as in the series' {PEOPLE_NAME}; to change that, change it there.")
     try:
         rename_persons(film.folder, names)
     except (VidfleetError, OSError) as error:
