@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from vidfleet.data import Device, Lane
+from vidfleet.executors import local
 from vidfleet.executors.base import Lost
 from vidfleet.executors.local import LocalExecutor
 from vidfleet.worker.messages import Finished, Ready, Start
@@ -115,3 +116,35 @@ def test_a_guard_that_hangs_too_is_ended(executor: LocalExecutor, tmp_path: Path
     assert isinstance(_next(executor).message, Lost)
     _, alive = psutil.wait_procs([guard, *processes], timeout=5)
     assert not alive
+
+
+def test_a_worker_that_hangs_does_not_keep_a_run_from_ending(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told to end its attempt, it must answer sooner than it must speak otherwise; one that answers has its grace."""
+    monkeypatch.setattr(local, "_ANSWER_S", 0.8)
+    _start(executor, _WITH_CHILD, tmp_path)
+    processes = _told(tmp_path)
+    processes[-1].suspend()
+    executor.wait(0.1)  # what it had said before
+    executor.cancel(LANE, 60.0)
+    executor.cancel(LANE, 0.0)
+    assert _next(executor).message == Lost("a", "its worker said nothing for 0.8 s")
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert not alive
+
+
+def test_a_worker_that_answers_has_all_the_grace_it_was_given(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_ANSWER_S", 0.15)
+    code = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), print('saved'), sys.exit(0)))\n"
+        "print(os.getpid(), flush=True)\ntime.sleep(60)"
+    )
+    _start(executor, code, tmp_path)
+    _told(tmp_path)
+    executor.cancel(LANE, 30.0)
+    assert not isinstance(_next(executor).message, Lost)
+    assert "saved" in (tmp_path / "log").read_text()

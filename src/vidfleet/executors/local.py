@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MAX_DEATHS_IDLE = 3
 _BEATS_MISSED = 9
+_ANSWER_S = 10.0
+"""A worker that is asked to end its attempt says at once that it has heard."""
 
 
 class LocalExecutor:
@@ -40,6 +42,8 @@ class LocalExecutor:
         self._attempts: dict[int, str] = {}
         self._patience: dict[int, Patience] = {}
         self._heard: Counter[int] = Counter()
+        self._asked: set[int] = set()
+        """Lanes whose workers were told to end their attempts, and have not answered."""
         self._idle_deaths = 0
         self._mark = ""
         self._woken, self._wake = os.pipe()
@@ -67,6 +71,9 @@ class LocalExecutor:
     def cancel(self, lane: Lane, grace_s: float) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
         self._workers[lane.index].send(Cancel(grace_s))
+        if lane.index in self._patience and lane.index not in self._asked:
+            self._asked.add(lane.index)
+            self._patience[lane.index] = Patience(None, self._may_be_silent_s(lane.index))
 
     def pause(self, lane: Lane) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
@@ -86,6 +93,9 @@ class LocalExecutor:
                 events += self._hear(key.data)
         return events + self._end_silent()
 
+    def _may_be_silent_s(self, index: int) -> float:
+        return min(self._silence_s, _ANSWER_S) if index in self._asked else self._silence_s
+
     def _until_look_s(self, timeout_s: float | None) -> float | None:
         """How long to wait at most, so that a worker's silence is noticed in time."""
         looks = [look for patience in self._patience.values() if (look := patience.next_tick()) is not None]
@@ -101,7 +111,8 @@ class LocalExecutor:
             if patience.has_stalled:
                 worker = self._workers[index]
                 worker.kill()
-                events.append(self._replace(worker, f"its worker said nothing for {self._silence_s:g} s"))
+                silence_s = self._may_be_silent_s(index)
+                events.append(self._replace(worker, f"its worker said nothing for {silence_s:g} s"))
         return events
 
     def _drain(self) -> None:
@@ -116,12 +127,16 @@ class LocalExecutor:
             return [self._replace(worker, "its worker process was killed or crashed")]
         self._idle_deaths = 0
         self._heard[lane.index] += 1
+        if lane.index in self._asked:  # it does not hang
+            self._asked.discard(lane.index)
+            self._patience[lane.index] = Patience(None, self._silence_s)
         if any(isinstance(message, Finished | Failed) for message in messages):
             self._forget_attempt(lane)
         told = [message for message in messages if not isinstance(message, Heartbeat)]
         return [LaneEvent(lane, message) for message in told]  # type: ignore[arg-type]  # a worker says no more
 
     def _forget_attempt(self, lane: Lane) -> str:
+        self._asked.discard(lane.index)
         self._patience.pop(lane.index, None)
         return self._attempts.pop(lane.index, "")
 

@@ -128,7 +128,10 @@ class Worker:
             message = decode(line)
             if isinstance(message, Start):
                 self._start(message)
-            elif self._running:
+                continue
+            if isinstance(message, Cancel):
+                self._next_beat = 0.0  # at once, so that the runner knows that it was heard
+            if self._running:
                 self._tell_attempt(self._running, message)
 
     def _tell_attempt(self, running: Running, message: Message) -> None:
