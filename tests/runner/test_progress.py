@@ -449,5 +449,15 @@ def test_reasons_that_differ_in_names_and_numbers_are_of_one_sort() -> None:
     assert first != signature("cannot close /d/b.mp4 at 0x11 after 12 s", "/d/b.mp4", "b.mp4")
 
 
+def test_reasons_that_name_stages_are_of_one_sort() -> None:
+    """A script that names the file that it was given; each has a stage of its own."""
+    one = signature("cannot read /data/a/.vidfleet/dash-d44b862a/video_d44b862a.mp4", "-dash", "video_d44b862a")
+    other = signature("cannot read /data/b.c/.vidfleet/e01.x-319c6062/e01.x.mp4", "e01.x")
+    aliased = signature("cannot read /tmp/vidfleet-0/8d56d0706b249134/ep01.mp4", "ep01")
+    assert one == other == "cannot read …/….mp4"
+    assert aliased == signature("cannot read /tmp/vidfleet-0/72aed8710ccc01e6/ep02.mp4", "ep02")
+    assert one != signature("cannot open /data/a/.vidfleet/dash-d44b862a/video_d44b862a.mp4", "-dash")
+
+
 def test_a_reason_of_many_lines_is_shown_on_one() -> None:
     assert one_line("Traceback:\n  File 'x'\n\tValueError: \x1b[2J") == r"Traceback: File 'x' ValueError: \x1b[2J"

@@ -18,6 +18,9 @@ _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
 """Where Python's surrogate escapes put the bytes 0x80-0xff that are no UTF-8."""
 
+_STAGED = re.compile(r"\S*/\.vidfleet/[^/\s]+-[0-9a-f]{8}\b|\bvideo_[0-9a-f]{8}\b")
+"""A stage's path, and what a video with an odd name is called in it."""
+
 
 def printable(text: str) -> str:
     r"""Show ``text`` so that it does nothing to a terminal: ``\n``, ``\x1b``, ``\xff`` for a lone byte.
@@ -135,7 +138,9 @@ def plural(count: int, word: str) -> str:
 
 
 def signature(text: str, *names: str) -> str:
-    """Reduce a sentence to what it shares with others of its sort: no ``names``, no numbers, no addresses."""
+    """Reduce a sentence to what it shares with others of its sort: no ``names``, no stages, numbers, addresses."""
+    if "/.vidfleet/" in text or "video_" in text:
+        text = _STAGED.sub("…", text)
     for name in sorted(filter(None, names), key=len, reverse=True):
         if name not in text:  # asking first spares a pattern for each of 20,000 videos
             continue
