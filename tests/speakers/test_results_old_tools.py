@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vidfleet.errors import RecordError
 from vidfleet.speakers.attribution import who_said
 from vidfleet.speakers.data import GRID_RATE, Person, Sentence, Span, Track, Transcript, Word
 from vidfleet.speakers.results import MAY_BE_EMPTY, PANEL_SUBTITLES, RESULT_FILES, write_results
@@ -130,8 +131,9 @@ def test_tracks_get_their_person_and_stay_what_they_were(folder: Path) -> None:
 
 def test_a_pickle_that_runs_something_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "tracks.pckl").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
-    with pytest.raises(pickle.UnpicklingError, match=r"os\.system"):
+    with pytest.raises(RecordError, match=r"tracks\.pckl") as raised:
         write_tracks_identity(tmp_path / "out.pckl", tmp_path / "tracks.pckl", person_of={})
+    assert "os.system" in str(raised.value.__cause__)
 
 
 def test_no_pickle_names_what_only_one_numpy_has(folder: Path) -> None:

@@ -57,7 +57,9 @@ def test_what_depends_on_something_that_changed_is_done_again_and_nothing_else(t
     assert names(tmp_path) == {"pyavi/audio.wav", f"{STEPS}/sound.done"}
 
 
-@pytest.mark.parametrize("harm", ["shorten", "remove", "appear", "one more", "rewrite", "link", "garble", "deep"])
+@pytest.mark.parametrize(
+    "harm", ["shorten", "remove", "appear", "one more", "rewrite", "link", "garble", "deep", "pipe"]
+)
 def test_a_result_that_is_not_as_it_was_is_made_again(tmp_path: Path, harm: str) -> None:
     do_all(tmp_path)
     marker = tmp_path / STEPS / "film.done"
@@ -79,6 +81,9 @@ def test_a_result_that_is_not_as_it_was_is_made_again(tmp_path: Path, harm: str)
             marker.write_bytes(b"\xff{")
         case "deep":
             marker.write_text("[" * 200_000)
+        case "pipe":
+            marker.unlink()
+            os.mkfifo(marker)
     again = steps(tmp_path)
     assert not again.is_done("film")
     assert not (tmp_path / "frames").exists()

@@ -85,8 +85,8 @@ class Steps:
     def _is_whole(self, step: Step) -> bool:
         try:
             marker = self._out / _marker(step.name)
-            if marker.stat().st_size > _LARGEST_MARKER_BYTES:
-                return False
+            if not marker.is_file() or marker.stat().st_size > _LARGEST_MARKER_BYTES:
+                return False  # a pipe would be waited for without end
             said = json.loads(marker.read_text("ascii"))
             return bool(said == {"schema": _SCHEMA, "key": step.key, "found": self._found(step)})
         except (OSError, ValueError, RecursionError):

@@ -23,7 +23,7 @@ from vidfleet.speakers.identity.vectors_file import (
     write_stored,
     write_vectors,
 )
-from vidfleet.speakers.kept import read_spans, write_spans, write_words
+from vidfleet.speakers.kept import read_spans, reading, write_spans, write_words
 from vidfleet.speakers.layout import (
     ANNOTATED,
     GROUPS,
@@ -143,7 +143,8 @@ class Work:
             with self._steps.doing("sound"), self._clock.of("sound"):
                 stream = self._settings.audio_stream
                 extract_sound(self._source.path, self._layout.sound, zero=self._source.zero, audio_stream=stream)
-        sound = Sound.open(self._layout.sound) if self._layout.sound.exists() else None
+        with reading(self._layout.sound):
+            sound = Sound.open(self._layout.sound) if self._layout.sound.exists() else None
         if not self._steps.is_done("speech"):
             with self._steps.doing("speech"), self._clock.of("speech"):
                 found = self._stages.voice_activity.find(sound) if sound else ()

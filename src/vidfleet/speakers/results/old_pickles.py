@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import IO, TYPE_CHECKING, Any
 
+from vidfleet.speakers.kept import reading
 from vidfleet.speakers.results.text import joined_words
 from vidfleet.speakers.tables import PickledList
 
@@ -60,9 +61,9 @@ def write_matched_diarization(path: Path, conversation: Conversation) -> None:
 def write_tracks_identity(path: Path, tracks: Path, *, person_of: Mapping[int, str]) -> None:
     """Write ``tracks_identity.pckl``: the ``tracks.pckl`` at ``tracks``, each track with its person's name.
 
-    A track without a person has the value None.
+    A track without a person has the value None. Raises RecordError where ``tracks`` is damaged.
     """
-    with tracks.open("rb") as file:
+    with reading(tracks), tracks.open("rb") as file:
         listed: list[dict[str, Any]] = _Arrays(file).load()
     with PickledList(path) as items:
         for number, item in enumerate(listed):
