@@ -55,7 +55,7 @@ def build_parser() -> Parser:
     run.add_argument("root", metavar="DIR", type=_folder, help="the folder with the videos, at any depth")
     add_options(run.add_argument_group("what to run"), WorkloadSettings)
     _add_run_options(run)
-    speakers = commands.add_parser("speakers", help="find who speaks: shots, faces, tracks, active speaker scores")
+    speakers = commands.add_parser("speakers", help="find who speaks in films, what they say, and who they are")
     speakers.add_argument("root", metavar="DIR", type=_folder, help="the folder with the videos, at any depth")
     _add_speaker_options(speakers)
     _add_run_options(speakers)

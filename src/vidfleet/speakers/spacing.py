@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def is_unspaced(char: str) -> bool:
 def spaced(words: Sequence[str]) -> list[str]:
     """The words, each with the space before it that it needs, so that joining them gives the text."""
     texts = list(words[:1])
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in pairwise(words):
         close = before and word and is_unspaced(before[-1]) and is_unspaced(word[0])
         texts.append(word if close else f" {word}")
     return texts
