@@ -64,12 +64,12 @@ class Fitted:
 
 
 LR_ASD = Fitted(
-    Rules(pad_s=0.0, gain=0.41, nobody=0.2, switch=3.0),
-    Calibration(bias=0.24, posterior=0.59, off_screen=-0.09, seen=0.24),
+    Rules(pad_s=0.0, gain=0.66, nobody=0.14, switch=3.0),
+    Calibration(bias=0.25, posterior=0.49, off_screen=-0.19, seen=0.24),
 )
 EMBEDDED = Fitted(
-    Rules(pad_s=0.0, gain=1.12, nobody=0.09, switch=3.0),
-    Calibration(bias=-0.11, posterior=0.7, off_screen=0.02, seen=-0.11),
+    Rules(pad_s=0.0, gain=1.11, nobody=0.17, switch=3.0),
+    Calibration(bias=-0.09, posterior=0.74, off_screen=0.03, seen=-0.1),
 )
 """By the mouth alone scores are smaller, and each counts for more."""
 
