@@ -2,9 +2,9 @@
 
 The rules' numbers are those under which the true answers are most likely, of the words that are said while one
 person speaks. The price of a change of speaker is not fitted: but for where two speak at once, no composite has a
-change without a pause. Each composite counts three times, twice
-of them with word times that are off as a recogniser's are. The calibration is a logistic regression of "is the answer
-right" on what the answer rests on, over the same words.
+change without a pause. Each composite counts six times: with exact times and twice with times that are off as a
+recogniser's are, and each of these with those who talk at once in one sentence and in one each. The calibration is a
+logistic regression of "is the answer right" on what the answer rests on, over the same words.
 """
 
 from __future__ import annotations
@@ -58,18 +58,25 @@ class Talk:
         return true.person if true.is_seen else None
 
 
-def talk_of(case: Case, jitter_s: float) -> Talk:
-    """One composite, its words off by about ``jitter_s``: whole pieces alike, and each word by half as much more."""
+def talk_of(case: Case, jitter_s: float, *, apart: bool = False) -> Talk:
+    """One composite, its words off by about ``jitter_s``: whole pieces alike, and each word by half as much more.
+
+    Those who talk at once share a sentence, as a recogniser writes it, or have one each (``apart``), as subtitles do.
+    """
     numbers = np.random.default_rng(round(jitter_s * 1000))
     pieces: list[list[Word]] = []
-    last_s, shift_s = -9.0, 0.0
+    now: dict[str, list[Word]] = {}
+    last_s: dict[str, float] = {}
+    shift_s: dict[str, float] = {}
     for number, word in enumerate(case.composite.words):
-        if word.start_s - last_s > PAUSE_S:
+        who = word.person if apart else ""
+        if word.start_s - last_s.get(who, -9.0) > PAUSE_S:
             pieces.append([])
-            shift_s = float(numbers.normal(0, jitter_s))
-        last_s = max(last_s, word.end_s)
-        start_s = max(0.0, word.start_s + shift_s + float(numbers.normal(0, jitter_s / 2)))
-        pieces[-1].append(Word(f"{word.text}#{number}", start_s, start_s + word.end_s - word.start_s, 1.0))
+            now[who] = pieces[-1]
+            shift_s[who] = float(numbers.normal(0, jitter_s))
+        last_s[who] = max(last_s.get(who, -9.0), word.end_s)
+        start_s = max(0.0, word.start_s + shift_s[who] + float(numbers.normal(0, jitter_s / 2)))
+        now[who].append(Word(f"{word.text}#{number}", start_s, start_s + word.end_s - word.start_s, 1.0))
     sentences = tuple(
         Sentence("", piece[0].start_s, max(word.end_s for word in piece), tuple(piece)) for piece in pieces
     )
@@ -105,7 +112,9 @@ def judged(talk: Talk, rules: Rules) -> Iterator[Judged]:
 
 def fitted(cases: Sequence[Case], start: Fitted) -> Fitted:
     """The numbers for these cases, looked for from ``start`` on."""
-    talks = [talk_of(case, jitter_s) for jitter_s in JITTERS_S for case in cases]
+    talks = [
+        talk_of(case, jitter_s, apart=apart) for apart in (False, True) for jitter_s in JITTERS_S for case in cases
+    ]
     rules = min(
         (_rules(talks, replace(start.rules, pad_s=pad_s)) for pad_s in PADS_S),
         key=lambda rules: _surprise(talks, rules),
