@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from vidfleet.data import Evidence
+from vidfleet.data import Device, Evidence, Lane
 from vidfleet.runner.failures import BY_NAME, KINDS, SameError, recognise
 
 
@@ -80,16 +80,32 @@ def test_a_kind_is_read_off_the_last_words(words: str, kind: str) -> None:
 
 
 def test_one_error_of_many_videos_is_noticed_once_and_only_without_success() -> None:
-    """Names and numbers in the reason do not matter; one lane alone proves nothing where there are more."""
+    """Names and numbers in the reason do not matter; one GPU alone proves nothing where there are more."""
     error = BY_NAME["error"]
-    same = SameError(2)
-    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, 0, "a_1")
-    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, 0, "a_1")
-    assert not same.failed(error, "exit status 1: other", 2, 1, "b")
-    assert not same.failed(error, "exit status 1: no module x in b_2.mp4", 2, 0, "b_2")
-    assert not same.failed(error, "exit status 1: no module x in c_3.mp4", 3, 0, "c_3"), "all on one lane"
-    assert same.failed(error, "exit status 1: no module x in d_4.mp4", 4, 1, "d_4")
+    first, second = Device("gpu", "0"), Device("gpu", "1")
+    same = SameError([Lane(0, first, 1), Lane(1, second, 1)])
+    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, first, "a_1")
+    assert not same.failed(error, "exit status 1: no module x in a_1.mp4", 1, first, "a_1")
+    assert not same.failed(error, "exit status 1: other", 2, second, "b")
+    assert not same.failed(error, "exit status 1: no module x in b_2.mp4", 2, first, "b_2")
+    assert not same.failed(error, "exit status 1: no module x in c_3.mp4", 3, first, "c_3"), "all on one GPU"
+    assert same.failed(error, "exit status 1: no module x in d_4.mp4", 4, second, "d_4")
     same.succeeded()
-    assert not same.failed(error, "exit status 1: no module x in e_5.mp4", 5, 1, "e_5")
-    alone = SameError(1)
-    assert [alone.failed(error, "exit status 1", position, 0) for position in range(3)] == [False, False, True]
+    assert not same.failed(error, "exit status 1: no module x in e_5.mp4", 5, second, "e_5")
+
+
+@pytest.mark.parametrize(("lanes", "enough"), [(1, 3), (2, 3), (5, 5)])
+def test_lanes_on_the_processor_need_no_second_witness(lanes: int, enough: int) -> None:
+    """However far one of them is ahead of the others: three videos, or as many as there are lanes."""
+    processor = Device("cpu", "")
+    same = SameError([Lane(index, processor, 1) for index in range(lanes)])
+    noticed = [same.failed(BY_NAME["error"], "exit status 1", position, processor) for position in range(enough)]
+    assert noticed == [False] * (enough - 1) + [True]
+
+
+def test_lanes_that_share_one_gpu_are_one_witness() -> None:
+    gpus = Device("gpu", "0"), Device("gpu", "1")
+    same = SameError([Lane(0, gpus[0], 1), Lane(1, gpus[0], 1), Lane(2, gpus[1], 1)])
+    error = BY_NAME["error"]
+    assert not any(same.failed(error, "exit status 1", position, gpus[0]) for position in range(5))
+    assert same.failed(error, "exit status 1", 5, gpus[1])

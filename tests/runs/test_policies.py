@@ -99,10 +99,9 @@ def test_a_missing_module_does_not_burn_all_videos(fleet: Fleet) -> None:
     script = fleet.script("import no_such_module_here")
     result = fleet.run("--script", script, "--devices", "cpu:2")
     assert result.returncode == 3, result.stdout
-    # Both lanes must have failed; on a busy machine one may be several videos ahead of the other.
-    assert len(fleet.events("attempt_started")) <= 12
+    assert len(fleet.events("attempt_started")) <= 6
     assert "no_such_module_here" in result.stdout
-    assert list(fleet.outcomes().values()).count(("not_started", "")) >= 28
+    assert list(fleet.outcomes().values()).count(("not_started", "")) >= 34
     fleet.script("leave()")
     assert fleet.run("--script", script).returncode == 0
 

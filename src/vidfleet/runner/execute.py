@@ -96,7 +96,7 @@ class Execution:
     ) -> None:  # fmt: skip
         self._queue = Queue([Case(task) for task in tasks], lanes, settings.schedule)
         self._devices = Devices(lanes, settings.quarantine)
-        self._same_error = SameError(len(lanes))
+        self._same_error = SameError(lanes)
         if proven:
             self._same_error.succeeded()
         self._idle = list(lanes)
@@ -314,7 +314,7 @@ class Execution:
         if kind.stops_run:
             self._stop_for(kind.stops_run, attempt.reason)
         elif self._same_error.failed(
-            kind, attempt.reason, video.position, attempt.lane.index, video.stem, task.stage.entry_stem
+            kind, attempt.reason, video.position, attempt.lane.device, video.stem, task.stage.entry_stem
         ):
             self._stop_for("setup", f"different videos failed with one and the same error: {attempt.reason}")
         will_retry = self._may_retry(case, kind)

@@ -9,10 +9,15 @@ import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vidfleet.data import Evidence
+from vidfleet.data import Device, Evidence
 from vidfleet.runner.text import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vidfleet.data import Lane
 
 DONE = "done"
 INTERRUPTED = "interrupted"
@@ -193,25 +198,26 @@ def recognise(evidence: Evidence) -> Kind | None:
 class SameError:
     """Notices that different videos fail with one and the same error and none succeeds: then it is no video's fault.
 
-    Nor a single GPU's: where there are several lanes, it must have happened on two of them.
+    Nor a single GPU's: where there are several devices, it must have happened on two of them. Lanes on the processor
+    are one device, of which none is worse than another.
     """
 
-    def __init__(self, lanes: int) -> None:
-        self._videos_enough = max(3, lanes)
-        self._lanes_enough = min(2, lanes)
-        self._seen: dict[str, tuple[set[int], set[int]]] = {}
-        """Signature → positions of videos, indices of lanes."""
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._videos_enough = max(3, len(lanes))
+        self._devices_enough = min(2, len({lane.device for lane in lanes}))
+        self._seen: dict[str, tuple[set[int], set[Device]]] = {}
+        """Signature → positions of videos, where they failed."""
         self._has_success = False
 
     def succeeded(self) -> None:
         """One success proves that the workload can run here."""
         self._has_success = True
 
-    def failed(self, kind: Kind, reason: str, position: int, lane: int, *names: str) -> bool:
+    def failed(self, kind: Kind, reason: str, position: int, device: Device, *names: str) -> bool:
         """Note a failure; True where enough different videos have failed alike. ``names`` are cut out of reasons."""
         if self._has_success or kind.name in ("bad_input", "timeout", "host_memory", "disk_full"):
             return False
-        videos, lanes = self._seen.setdefault(f"{kind.name}: {signature(reason, *names)}", (set(), set()))
+        videos, devices = self._seen.setdefault(f"{kind.name}: {signature(reason, *names)}", (set(), set()))
         videos.add(position)
-        lanes.add(lane)
-        return len(videos) >= self._videos_enough and len(lanes) >= self._lanes_enough
+        devices.add(device)
+        return len(videos) >= self._videos_enough and len(devices) >= self._devices_enough
