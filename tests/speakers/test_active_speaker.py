@@ -18,10 +18,12 @@ from vidfleet.speakers.nets.lr_asd import WINDOWS_S
 from vidfleet.speakers.nets.mfcc import mfcc as cepstra_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from vidfleet.speakers.active_speaker import ActiveSpeaker
-    from vidfleet.speakers.nets.lr_asd import LrAsdNet
+    from vidfleet.speakers.nets.lr_asd_windows import WindowScorer
 
 AVA = "LR-ASD_pretrain_AVA.model"
 
@@ -95,17 +97,26 @@ def test_final_scores_equal_the_authors_own_wherever_the_track_starts(weights: P
     np.testing.assert_allclose(values, known["ava_final"], atol=1e-6)
 
 
-class WindowNet:
+class WindowMeans:
     """Stands for the network: a score depends on everything in its window and nothing outside."""
 
     def __init__(self) -> None:
-        self.blocks: list[int] = []
+        self.seen = 0
+        self._faces: list[NDArray[Any]] = []
 
-    def score_windows(self, faces: NDArray[np.uint8], mfcc: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
-        assert len(mfcc) == 4 * len(faces)
-        self.blocks.append(len(faces))
-        seen = faces.mean(axis=(1, 2)) + mfcc.reshape(len(faces), 52).mean(axis=1)
+    def see(self, faces: NDArray[np.uint8]) -> None:
+        assert len(faces) == 25
+        self._take(faces)
+
+    def finish(self, faces: NDArray[np.uint8], mfcc: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+        self._take(faces)
+        assert len(mfcc) == 4 * self.seen
+        seen = np.concatenate(self._faces) + mfcc.reshape(self.seen, 52).mean(axis=1)
         return tuple(self._score(seen, 25 * length_s) for length_s in WINDOWS_S)
+
+    def _take(self, faces: NDArray[np.uint8]) -> None:
+        self.seen += len(faces)
+        self._faces.append(faces.mean(axis=(1, 2)))
 
     def _score(self, seen: NDArray[np.float64], window: int) -> NDArray[np.float64]:
         parts = [seen[start : start + window] for start in range(0, len(seen), window)]
@@ -118,13 +129,18 @@ def test_a_long_track_scored_minute_by_minute_has_the_scores_of_the_whole(frames
     faces = np.broadcast_to(numbers.integers(0, 255, (frames, 1, 1), np.uint8), (frames, 112, 112))
     start = 5
     sound = Samples(numbers.integers(-9000, 9000, (start + frames) * 640, np.int16))
-    net, equal = WindowNet(), np.ones(6)
-    values = pushed(module._LrAsdTrack(cast("LrAsdNet", net), equal, start, sound), faces).values
+    begun: list[WindowMeans] = []
+
+    def begin() -> WindowScorer:
+        begun.append(WindowMeans())
+        return cast("WindowScorer", begun[-1])
+
+    values = pushed(module._LrAsdTrack(begin, np.ones(6), start, sound), faces).values
 
     whole = cepstra_of(sound.values[start * 640 :])[: 4 * (frames - 1)]
-    expected = np.mean(WindowNet().score_windows(faces[: frames - 1], whole), axis=0)
+    expected = np.mean(WindowMeans().finish(faces[: frames - 1], whole), axis=0)
     np.testing.assert_allclose(values, expected, atol=0.051)
-    assert max(net.blocks) <= 1500
+    assert max(each.seen for each in begun) <= 1500
 
 
 def test_whispervideo_counts_short_windows_more() -> None:
@@ -132,8 +148,9 @@ def test_whispervideo_counts_short_windows_more() -> None:
     faces = np.broadcast_to(numbers.integers(0, 255, (200, 1, 1), np.uint8), (200, 112, 112))
     sound = Samples(numbers.integers(-9000, 9000, 200 * 640, np.int16))
     weights = np.array(module.WEIGHTINGS["whispervideo"], float)
-    values = pushed(module._LrAsdTrack(cast("LrAsdNet", WindowNet()), weights, 0, sound), faces).values
-    raw = WindowNet().score_windows(faces[:199], cepstra_of(sound.values)[: 4 * 199])
+    begin = cast("Callable[[], WindowScorer]", WindowMeans)
+    values = pushed(module._LrAsdTrack(begin, weights, 0, sound), faces).values
+    raw = WindowMeans().finish(faces[:199], cepstra_of(sound.values)[: 4 * 199])
     # The authors of whisperVideo list the durations 1,1,1,2,2,2,3,3,4,5,6 and take the plain mean.
     listed = np.mean([raw[length_s - 1] for length_s in (1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6)], axis=0)
     np.testing.assert_allclose(values, listed, atol=0.051)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from benchmarks.naive_scores import NaiveLrAsd
 from vidfleet.speakers.nets.checkpoint import Checkpoint, read_checkpoint
 from vidfleet.speakers.nets.lr_asd import WINDOWS_S, LrAsdNet
+from vidfleet.speakers.nets.lr_asd_windows import WindowScorer
 from vidfleet.speakers.nets.mfcc import count_windows, mfcc
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ CASES = [
     *[("ava", case) for case in ("grid_lbax4n_0", "other_voice", "silence", "short_video")],
     *[("talkset", case) for case in ("grid_lbax4n_0", "short_video")],
 ]
-"""Not all that there are: a case takes most of a second for each of its seconds."""
+"""Not all that there are; the benchmark ``lr_asd_cost`` compares them all."""
 
 
 @pytest.fixture(scope="session")
@@ -82,16 +84,24 @@ def random_network(seed: int = 5) -> Checkpoint:
     return Checkpoint(Path("random"), tensors)
 
 
+def scored(scorer: WindowScorer, faces: NDArray[np.uint8], cepstra: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+    """Raw scores of a track, its faces fed a second at a time."""
+    last = max(len(faces) - 1, 0) // 25 * 25
+    for start in range(0, last, 25):
+        scorer.see(faces[start : start + 25])
+    return scorer.finish(faces[last:], cepstra)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("which", "case"), CASES)
 def test_raw_scores_lie_within_a_thousandth_of_the_authors_own(
     weights: Path, golden: Golden, which: str, case: str
 ) -> None:
     known = golden(case)
-    net = LrAsdNet(read_checkpoint(weights / FILES[which]))
+    scorer = WindowScorer(LrAsdNet(read_checkpoint(weights / FILES[which])))
     cepstra = mfcc(known["audio"])
     frames = min(len(cepstra) // 4, len(known["frames"]))
-    raw = net.score_windows(known["frames"][:frames], cepstra[: 4 * frames])
+    raw = scored(scorer, known["frames"][:frames], cepstra[: 4 * frames])
     for length_s, scores in zip(WINDOWS_S, raw, strict=True):
         np.testing.assert_allclose(scores, known[f"{which}_raw_{length_s}s"], rtol=0, atol=1e-3)
     mean = np.mean(np.array(raw, np.float64), axis=0)
@@ -122,18 +132,42 @@ def test_silence_has_finite_cepstra() -> None:
     assert np.isfinite(mfcc(np.zeros(6400, np.int16))).all()
 
 
-def test_batched_equals_one_by_one() -> None:
-    numbers = np.random.default_rng(1)
-    faces = numbers.integers(0, 255, (51, 112, 112), np.uint8)
-    cepstra = numbers.normal(0, 10, (4 * 51, 13)).astype(np.float32)
-    net = LrAsdNet(random_network())
-    for length_s, batched in zip(WINDOWS_S[:2], net.score_windows(faces, cepstra), strict=False):
-        single = []
-        for start in range(0, 51, 25 * length_s):
-            end = min(start + 25 * length_s, 51)
-            features = net.features(faces[None, start:end], cepstra[None, 4 * start : 4 * end])
-            single.append(net.detect(features)[0])
-        np.testing.assert_allclose(batched, np.concatenate(single), rtol=0, atol=1e-4)
+@pytest.fixture(scope="module")
+def naive() -> NaiveLrAsd:
+    return NaiveLrAsd(random_network())
+
+
+# A part of a second alone, with an edge that the features before it may or may not reach; whole seconds; and where
+# the last second is too short to have a frame that sees one edge only.
+@pytest.mark.parametrize("frames", [1, 8, 17, 18, 24, 25, 26, 42, 43, 50, 51, 101])
+def test_scores_from_shared_features_are_those_of_windows_one_by_one(naive: NaiveLrAsd, frames: int) -> None:
+    numbers = np.random.default_rng(frames)
+    faces = numbers.integers(0, 255, (frames, 112, 112), np.uint8)
+    cepstra = numbers.normal(0, 10, (4 * frames, 13)).astype(np.float32)
+    shared = scored(WindowScorer(naive.net), faces, cepstra)
+    for once, single in zip(shared, naive.score_windows(faces, cepstra), strict=True):
+        np.testing.assert_allclose(once, single, rtol=0, atol=1e-5)
+
+
+def test_a_second_that_turns_out_to_be_the_last_is_an_edge_afterwards(naive: NaiveLrAsd) -> None:
+    numbers = np.random.default_rng(6)
+    faces = numbers.integers(0, 255, (50, 112, 112), np.uint8)
+    cepstra = numbers.normal(0, 10, (200, 13)).astype(np.float32)
+    known, scorer = scored(WindowScorer(naive.net), faces, cepstra), WindowScorer(naive.net)
+    scorer.see(faces[:25])
+    scorer.see(faces[25:])
+    np.testing.assert_allclose(scorer.finish(faces[:0], cepstra), known, rtol=0, atol=1e-5)
+
+
+def test_an_open_track_keeps_features_and_six_frames_insides(naive: NaiveLrAsd) -> None:
+    """Not its faces, and no views that would keep a whole second's insides: 5 MB after three seconds."""
+    scorer = WindowScorer(naive.net)
+    for _ in range(3):
+        scorer.see(np.zeros((25, 112, 112), np.uint8))
+    kept = [scorer, *vars(scorer).values()]
+    arrays = [each for part in kept if isinstance(part, list) for each in part]
+    owners = [array if array.base is None else array.base for array in arrays]
+    assert sum(owner.nbytes for owner in owners) < 5e6
 
 
 def test_the_detector_is_two_gated_recurrent_layers_between_two_gates() -> None:
@@ -173,22 +207,22 @@ def detector(tensors: Checkpoint, series: NDArray[np.float32]) -> NDArray[np.flo
     return np.asarray(last @ tensors["lossAV.FC.weight"][1] + tensors["lossAV.FC.bias"][1])
 
 
-def test_a_frame_sees_nine_frames_either_side_of_it() -> None:
-    """What later lets windows share their features."""
+def test_a_frame_sees_nine_frames_either_side_of_it(naive: NaiveLrAsd) -> None:
+    """What lets windows share their features."""
     numbers = np.random.default_rng(3)
-    faces = numbers.integers(0, 255, (1, 40, 112, 112), np.uint8)
-    cepstra = np.zeros((1, 160, 13), np.float32)
-    net = LrAsdNet(random_network())
-    before = net.features(faces, cepstra)
-    faces[0, 20] = 0
-    changed = np.flatnonzero(np.any(np.abs(net.features(faces, cepstra) - before)[0] > 1e-6, axis=1))
+    faces = numbers.integers(0, 255, (40, 112, 112), np.uint8)
+    cepstra = np.zeros((160, 13), np.float32)
+    before = naive.features(faces, cepstra)
+    faces[20] = 0
+    changed = np.flatnonzero(np.any(np.abs(naive.features(faces, cepstra) - before) > 1e-6, axis=1))
     assert changed.min() >= 20 - 9
     assert changed.max() <= 20 + 9
 
 
-def test_faces_and_cepstra_must_fit() -> None:
-    net = LrAsdNet(random_network())
+def test_faces_and_cepstra_must_fit(naive: NaiveLrAsd) -> None:
     with pytest.raises(ValueError, match="need 8 cepstra"):
-        net.score_windows(np.zeros((2, 112, 112), np.uint8), np.zeros((9, 13), np.float32))
-    empty = net.score_windows(np.zeros((0, 112, 112), np.uint8), np.zeros((0, 13), np.float32))
+        WindowScorer(naive.net).finish(np.zeros((2, 112, 112), np.uint8), np.zeros((9, 13), np.float32))
+    with pytest.raises(ValueError, match="24 faces"):
+        WindowScorer(naive.net).see(np.zeros((24, 112, 112), np.uint8))
+    empty = WindowScorer(naive.net).finish(np.zeros((0, 112, 112), np.uint8), np.zeros((0, 13), np.float32))
     assert [len(scores) for scores in empty] == [0] * 6

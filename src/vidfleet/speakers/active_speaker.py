@@ -6,8 +6,9 @@
                                                    all tracks of a shot ─▶ ActiveSpeaker.settle ─▶ Scores
 
 LR-ASD looks and listens, at each face by itself; the embedded method (``mouth_motion``) needs no weights, and
-lets the faces of a shot compete. Both keep memory flat: LR-ASD's windows of 1 to 6 s all begin anew at each full
-minute of a track, so a track is scored minute by minute, with the same numbers as in one piece.
+lets the faces of a shot compete. Both keep memory flat: LR-ASD takes a second of faces at a time, keeps 1 KB of
+features of each, and its windows of 1 to 6 s all begin anew at each full minute of a track, so a track is scored
+minute by minute, with the same numbers as in one piece.
 
 N frames give N-1 scores: the sound of N frames has 4N-1 cepstra, of which the network takes whole fours.
 """
@@ -16,17 +17,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Method, Scores
 from vidfleet.speakers.nets.checkpoint import read_checkpoint
-from vidfleet.speakers.nets.lr_asd import FACE_SIZE, LrAsdNet
+from vidfleet.speakers.nets.lr_asd import FACE_RATE, FACE_SIZE, LrAsdNet
+from vidfleet.speakers.nets.lr_asd_windows import WindowScorer
 from vidfleet.speakers.nets.mfcc import STEP_SAMPLES, WINDOW_SAMPLES, mfcc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -111,7 +114,7 @@ class LrAsd:
         """See :class:`ActiveSpeaker`; ``speech`` is not needed, the network listens for itself."""
         if sound is None:
             return NothingHeard()
-        return _LrAsdTrack(self._net, self._weights, start, sound)
+        return _LrAsdTrack(partial(WindowScorer, self._net), self._weights, start, sound)
 
     def settle(self, shot: Sequence[TrackScores]) -> Sequence[Scores]:
         """See :class:`ActiveSpeaker`; the network judges each face by itself."""
@@ -135,21 +138,26 @@ class NothingHeard:
 
 
 class _LrAsdTrack:
-    """One track, scored a minute at a time."""
+    """One track: its faces are looked at a second at a time, and scored a minute at a time."""
 
-    def __init__(self, net: LrAsdNet, weights: NDArray[np.float64], start: int, sound: SoundLike) -> None:
-        self._net, self._weights, self._sound = net, weights, sound
+    def __init__(
+        self, begin: Callable[[], WindowScorer], weights: NDArray[np.float64], start: int, sound: SoundLike
+    ) -> None:
+        self._begin, self._weights, self._sound = begin, weights, sound
         self._start = start
-        # Pages that are not written yet take no memory: a short track stays small.
-        self._faces = np.empty((BLOCK_FRAMES, FACE_SIZE, FACE_SIZE), np.uint8)
+        self._scorer = begin()
+        self._faces = np.empty((FACE_RATE, FACE_SIZE, FACE_SIZE), np.uint8)
         self._held = 0
         self._scored: list[NDArray[np.float64]] = []
 
     def push(self, face: NDArray[np.uint8]) -> None:
         check_face(face)
-        if self._held == BLOCK_FRAMES:
-            # Only now is it known that the track goes on, and so that its minute is whole.
-            self._score(BLOCK_FRAMES)
+        if self._held == FACE_RATE:
+            # Only now is it known that the track goes on, and so that its second is whole.
+            if self._scorer.seen + FACE_RATE < BLOCK_FRAMES:
+                self._scorer.see(self._faces)
+            else:
+                self._score(FACE_RATE)
             self._held = 0
         self._faces[self._held] = face
         self._held += 1
@@ -159,9 +167,11 @@ class _LrAsdTrack:
         self._held = 0
         return Scores(np.concatenate(self._scored))
 
-    def _score(self, frames: int) -> None:
-        done = len(self._scored) * BLOCK_FRAMES
-        raw = self._net.score_windows(self._faces[:frames], self._cepstra(done, frames))
+    def _score(self, last: int) -> None:
+        """Score what was seen since the last full minute, and the first ``last`` of the faces that are held."""
+        done, frames = len(self._scored) * BLOCK_FRAMES, self._scorer.seen + last
+        raw = self._scorer.finish(self._faces[:last], self._cepstra(done, frames))
+        self._scorer = self._begin()
         mean = np.average(np.array(raw, np.float64), axis=0, weights=self._weights)
         self._scored.append(np.round(mean, 1) + 0.0)  # + 0.0: no minus zero in files
 
