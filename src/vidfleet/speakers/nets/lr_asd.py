@@ -12,7 +12,7 @@ edges, where the authors' network sees zeros. ``lr_asd_windows`` puts the pieces
 
 No convolution of the network reaches over space and time at once, so all of them are two-dimensional, over
 (height, width) or over (time, pixels): ONNX Runtime has fast code for those and none for three dimensions
-(0.05 instead of 0.09 s per second of track on one core).
+(0.05 instead of 0.09 s for one pass over a second of track, on one core).
 """
 
 from __future__ import annotations
