@@ -11,7 +11,6 @@ Tracks are written in order of appearance, each as soon as all earlier ones have
 
 from __future__ import annotations
 
-import shutil
 import wave
 from array import array
 from collections import deque
@@ -34,6 +33,7 @@ from vidfleet.speakers.tables import PickledList, faces_item, track_item, write_
 from vidfleet.speakers.tracks import Tracker, TrackRules
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
     from types import TracebackType
 
@@ -111,6 +111,7 @@ class _TrackRun:
 class FilmPass:
     """Takes the grid frames of one film in order, and writes what they show.
 
+    ``writes`` names what is written on the way: ``crops``, and ``frames`` where one of each shot is asked for.
     A context manager; :meth:`finish` ends the film.
     """
 
@@ -123,7 +124,10 @@ class FilmPass:
         hearing: Hearing,
         stages: Stages,
         clock: StageClock,
+        writes: Collection[str] = (),
     ) -> None:
+        self._writes_crops = "crops" in writes
+        self._writes_first_frames = "frames" in writes and settings.frames == "shot"
         self._settings, self._layout, self._info, self._hearing = settings, layout, info, hearing
         self._stages, self._clock = stages, clock
         self._track_rules = TrackRules(
@@ -149,11 +153,6 @@ class FilmPass:
         self._tracks_file = self._files.enter_context(PickledList(work("tracks.pckl")))
         self._scores_file = self._files.enter_context(PickledList(work("scores.pckl")))
         self._portraits = self._files.enter_context(PortraitFile(self._layout.portraits))
-        self._grid_video: AviWriter | None = None
-        if self._settings.grid_video:
-            size = (self._info.width, self._info.height)
-            writer = AviWriter(self._layout.grid_video, width=size[0], height=size[1], sound=self._hearing.sound)
-            self._grid_video = self._files.enter_context(writer)
         return self
 
     def __exit__(
@@ -171,8 +170,6 @@ class FilmPass:
         with self._clock.of("faces"):
             self._faces = self._faces_of(frame)
             self._faces_file.append(faces_item(self._faces))
-        with self._clock.of("frames"):
-            self._keep_picture(frame)
         self._waiting.append((frame, self._faces))
         while self._waiting and self._waiting[0][0].index < self._shots.settled:
             self._follow(*self._waiting.popleft())
@@ -197,22 +194,12 @@ class FilmPass:
             return tuple(replace(face, frame=frame.index) for face in self._faces)
         return self._stages.detector.find(frame, pixel_aspect=self._info.pixel_aspect)
 
-    def _keep_picture(self, frame: GridFrame) -> None:
-        """Write the picture as the options ask for it; one per shot is written once the shot is known."""
-        if self._settings.frames == "all":
-            target = self._layout.frame(frame.index)
-            if frame.is_repeat and frame.index:
-                shutil.copyfile(self._layout.frame(frame.index - 1), target)
-            else:
-                write_jpeg(target, frame.bgr)
-        if self._grid_video is not None:
-            self._grid_video.write(frame.bgr)
-
     def _follow(self, frame: GridFrame, faces: tuple[Face, ...]) -> None:
         """Continue the tracks with a frame of which it is settled whether a shot starts there."""
         starts_shot = frame.index == 0 or frame.index in self._cuts[-CUTS_LOOKED_AT:]
-        if starts_shot and self._settings.frames == "shot":
-            write_jpeg(self._layout.frame(frame.index), frame.bgr)
+        if starts_shot and self._writes_first_frames:
+            with self._clock.of("frames"):
+                write_jpeg(self._layout.frame(frame.index), frame.bgr)
         self._pictures.append(frame)
         with self._clock.of("tracks"):
             begun = self._tracker.push(frame.index, faces, starts_shot=starts_shot)
@@ -254,7 +241,7 @@ class FilmPass:
     def _crop(self, run: _TrackRun) -> None:
         assert run.scorer is not None
         for crop in self._clock.timed("crops", run.crops.ready(self._picture)):
-            if self._settings.crops:
+            if self._writes_crops:
                 with self._clock.of("crop_files"):
                     self._crop_file(run).write(crop)
             with self._clock.of("scores"):
@@ -307,11 +294,11 @@ class FilmPass:
             self._tracks_file.append(track_item(track))
             self._scores_file.append(run.scores.values)
             scores = run.scores.values.astype(np.float32)
-            self._written.append(SeenTrack(index, track.start, track.boxes.astype(np.float32), scores))
+            self._written.append(SeenTrack(index, track.start, track.boxes, scores))
             self._portraits.add(index, run.portraits.best)
             if run.vector is not None:
                 self._vectors.append(replace(run.vector, track=index))
-        if self._settings.crops:
+        if self._writes_crops:
             with self._clock.of("crop_files"):
                 self._layout.growing_crop(run.track.number).rename(self._layout.crop_picture(index))
                 self._hearing.write(self._layout.crop_sound(index), track.start, track.end)

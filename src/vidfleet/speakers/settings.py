@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -169,11 +169,19 @@ class PersonSettings:
 class OutputSettings:
     """What is written."""
 
+    lean: bool = option(
+        False,
+        "write no frames, no crops and no drawn film, for speed and disk: "
+        "--frames none --no-crops --no-annotated --no-preview",
+    )
     frames: Literal["all", "shot", "none"] = option(
         "all", "pictures in pyframes: all of the 25 Hz grid, the first of each shot, none"
     )
     crops: bool = option(True, "write a video and its sound for each face track (pycrop)")
     annotated: bool = option(True, "write the annotated video (pyavi/video_only.avi and video_out.avi)")
+    preview: bool = option(
+        True, "write a small copy for the page where browsers do not play the film itself (pyavi/preview.mp4)"
+    )
     grid_video: bool = option(False, "write the input on the 25 Hz grid (pyavi/video.avi)")
     page: bool = option(True, "write index.html: the film, who speaks when, what was said")
     panel: bool = option(
@@ -239,7 +247,17 @@ def read_settings(arguments: Sequence[str]) -> SpeakersSettings:
 
 
 def check(settings: SpeakersSettings) -> SpeakersSettings:
-    """Raise UsageError for settings that cannot be met; else return them."""
+    """Raise UsageError for settings that cannot be met; else return them, with what ``--lean`` means spelt out."""
     if settings.start or settings.duration:
         raise UsageError("--start and --duration: only 0, whole videos are processed. Cut the video before.")
-    return settings
+    return _spelt_out(settings) if settings.lean else settings
+
+
+def _spelt_out(settings: SpeakersSettings) -> SpeakersSettings:
+    for name in ("panel", "grid_video"):
+        if getattr(settings, name):
+            flag = name.replace("_", "-")
+            raise UsageError(
+                f"--lean writes no film, --{flag} asks for one. Leave one of them out, or say --no-{flag}."
+            )
+    return replace(settings, frames="none", crops=False, annotated=False, preview=False)
