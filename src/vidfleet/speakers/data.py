@@ -72,6 +72,8 @@ class Face:
     confidence: float
     landmarks: NDArray[np.float32] | None = None
     """(5, 2): right eye, left eye, nose, right and left mouth corner (YuNet's order), or nothing."""
+    is_found: bool = True
+    """False: it was not detected in this frame but lies between two in which it was (see ``looked``)."""
 
 
 @dataclass(frozen=True, slots=True)

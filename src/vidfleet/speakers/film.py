@@ -2,10 +2,11 @@
 
 ::
 
-    GridFrame ──▶ shots ──▶ (is it settled where shots start?) ──▶ tracks ──▶ crops ──▶ scores
-        └───────▶ faces ──▶ waiting ─────────────────────────────────┘          └─▶ pycrop
+    GridFrame ──▶ shots ──▶ (is it settled where shots start?) ──▶ faces ──▶ tracks ──▶ crops ──▶ scores
+                                                                                          └─▶ pycrop
 
-Only pictures that an open track still needs are kept: at most 17, or 42 in the second after a burst of cuts.
+Only pictures that an open track still needs are kept: at most 17, or 42 in the second after a burst of cuts, and
+with ``--detect-every K`` those K - 1 that wait for the next look.
 Tracks are written in order of appearance, each as soon as all earlier ones have ended.
 """
 
@@ -25,6 +26,7 @@ from vidfleet.speakers.crops import CROP_SIDE, CropRules, TrackCrops, face_of
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Span
 from vidfleet.speakers.identity.gallery import TrackGallery
 from vidfleet.speakers.layout import crop_name
+from vidfleet.speakers.looked import Looked, Looks
 from vidfleet.speakers.media import AviWriter, Sound, write_jpeg
 from vidfleet.speakers.portraits import PortraitFile, TrackPortraits
 from vidfleet.speakers.seen import Seen, SeenTrack
@@ -138,8 +140,8 @@ class FilmPass:
         self._tracker = Tracker(self._track_rules)
         self._cuts: list[int] = []
         self._source_times_s = array("d")
-        self._faces: tuple[Face, ...] = ()
-        self._waiting: deque[tuple[GridFrame, tuple[Face, ...]]] = deque()
+        self._looks = Looks(self._find, every=settings.detect_every)
+        self._waiting: deque[GridFrame] = deque()
         self._pictures: deque[GridFrame] = deque()
         self._growing: list[_TrackRun] = []
         self._unwritten: deque[_TrackRun] = deque()
@@ -165,14 +167,14 @@ class FilmPass:
     def take(self, frame: GridFrame) -> None:
         """See the next grid frame."""
         self._source_times_s.append(frame.source_time_s)
+        if not frame.is_repeat:
+            with self._clock.of("pixels"):
+                _ = frame.bgr  # the shot detector is the first to ask for them; counted apart
         with self._clock.of("shots"):
             self._cuts.extend(self._shots.push(frame))
-        with self._clock.of("faces"):
-            self._faces = self._faces_of(frame)
-            self._faces_file.append(faces_item(self._faces))
-        self._waiting.append((frame, self._faces))
-        while self._waiting and self._waiting[0][0].index < self._shots.settled:
-            self._follow(*self._waiting.popleft())
+        self._waiting.append(frame)
+        while self._waiting and self._waiting[0].index < self._shots.settled:
+            self._look(self._waiting.popleft())
 
     @property
     def vectors(self) -> tuple[FaceVector, ...]:
@@ -182,21 +184,28 @@ class FilmPass:
     def finish(self) -> Seen:
         """End the film: all that waits is done, and all files are written."""
         while self._waiting:
-            self._follow(*self._waiting.popleft())
+            self._look(self._waiting.popleft())
+        for looked in self._clock.timed("faces", self._looks.finish()):
+            self._follow(looked)
         self._tracker.close()
         self._advance(shot_over=True)
         shots = shots_between(self._cuts, len(self._source_times_s))
         write_shots(shots, pickled=self._layout.work("scene.pckl"), table=self._layout.work("shots.csv"))
         return Seen(np.array(self._source_times_s), tuple(shots), tuple(self._written))
 
-    def _faces_of(self, frame: GridFrame) -> tuple[Face, ...]:
-        if frame.is_repeat:
-            return tuple(replace(face, frame=frame.index) for face in self._faces)
+    def _find(self, frame: GridFrame) -> tuple[Face, ...]:
         return self._stages.detector.find(frame, pixel_aspect=self._info.pixel_aspect)
 
-    def _follow(self, frame: GridFrame, faces: tuple[Face, ...]) -> None:
-        """Continue the tracks with a frame of which it is settled whether a shot starts there."""
+    def _look(self, frame: GridFrame) -> None:
+        """Find the faces of a frame of which it is settled whether a shot starts there, and of what waited for it."""
         starts_shot = frame.index == 0 or frame.index in self._cuts[-CUTS_LOOKED_AT:]
+        for looked in self._clock.timed("faces", self._looks.push(frame, starts_shot=starts_shot)):
+            self._follow(looked)
+
+    def _follow(self, looked: Looked) -> None:
+        """Continue the tracks with the next frame and its faces."""
+        frame, faces, starts_shot = looked.frame, looked.faces, looked.starts_shot
+        self._faces_file.append(faces_item(faces))
         if starts_shot and self._writes_first_frames:
             with self._clock.of("frames"):
                 write_jpeg(self._layout.frame(frame.index), frame.bgr)
@@ -208,8 +217,9 @@ class FilmPass:
         self._unwritten.extend(runs)
         with self._clock.of("views"):
             for run in self._growing if self._stages.embedder is not None else ():
-                if run.gallery is not None and run.track.last_seen == frame.index:
-                    run.gallery.take(frame, run.track.face)
+                face = run.track.face
+                if run.gallery is not None and face.frame == frame.index and face.is_found:
+                    run.gallery.take(frame, face)
         self._advance(shot_over=starts_shot)
 
     def _begin(self, track: GrowingTrack) -> _TrackRun:

@@ -33,6 +33,13 @@ def parse_whole(text: str) -> int:
     return int(text)
 
 
+def parse_every(text: str) -> int:
+    """Read a whole number from 1 to 10: a track of ten frames and less is none, and might be missed beyond."""
+    if not text.isdecimal() or not 1 <= int(text) <= 10:
+        raise ValueError(f"{text!r} is not a whole number from 1 to 10")
+    return int(text)
+
+
 def parse_threads(text: str) -> int:
     """Read a whole number; below 1 it means all that there are, as for whisperVideo."""
     if not text.removeprefix("-").isdecimal():
@@ -96,6 +103,13 @@ class StageSettings:
         also=("--facedetScale",),
         metavar="S",
         parse=parse_share,
+    )
+    detect_every: int = option(
+        1,
+        "look for faces in every K-th picture of a shot, and in all where faces come, go, meet or move far; "
+        "between, they are on the line from one look to the next. 1: look in each",
+        metavar="K",
+        parse=parse_every,
     )
     face_confidence: float | None = option(
         None, "faces below this are dropped (default: the detector's own, 0.6)", metavar="C", parse=parse_share
