@@ -165,7 +165,8 @@ def main() -> None:
         rows += [
             compared(clip.name, every, frames, exact, run(clip, options.weights, every)[0]) for every in options.every
         ]
-        options.result.write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1) + "\n", "ascii")
+        lines = ",\n".join(json.dumps(asdict(row)) for row in rows)
+        options.result.write_text(f'{{"rows": [\n{lines}\n]}}\n', "ascii")
         print(*rows[-1 - len(options.every) :], sep="\n", flush=True)
 
 
