@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vidfleet.speakers.crops import CropRules, Square, TrackCrops, cut, face_of
-from vidfleet.speakers.data import Face, GridFrame
+from vidfleet.speakers.data import Face, GridFrame, Still
 from vidfleet.speakers.tracks import GrowingTrack, Tracker, TrackRules
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def crops_of(boxes: NDArray[np.float64], seen: NDArray[np.bool_]) -> tuple[Track
     run: TrackCrops | None = None
     most = 0
     for index in range(len(boxes) + 12):
-        kept[index] = GridFrame(index, index / 25, noise(seed=index), is_repeat=False)
+        kept[index] = GridFrame(index, index / 25, Still(noise(seed=index)), is_repeat=False)
         most = max(most, len(kept))
         visible = index < len(boxes) and seen[index]
         faces = [Face(index, tuple(boxes[index].tolist()), 0.9)] if visible else []
@@ -150,7 +150,7 @@ def test_a_finished_track_counts_grid_frames() -> None:
     track.add(Face(9, (0.0, 0.0, 40.0, 40.0), 1.0))
     track.closed = True
     run = TrackCrops(track, RULES)
-    list(run.ready(lambda index: GridFrame(index, 0.0, noise(), is_repeat=False)))
+    list(run.ready(lambda index: GridFrame(index, 0.0, Still(noise()), is_repeat=False)))
     done = run.finished("pycrop/00003")
     assert done.frames.tolist() == [7, 8, 9]
     assert done.frames.dtype == np.int64

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vidfleet.errors import SetupError
-from vidfleet.speakers.data import Face, GridFrame
+from vidfleet.speakers.data import Face, GridFrame, Still
 from vidfleet.speakers.faces import FaceDetector, HaarFaces, View, YuNet
 from vidfleet.speakers.weights import find_weight
 
@@ -52,7 +52,7 @@ def yunet(weights: Path) -> YuNet:
 def find(
     detector: FaceDetector, bgr: NDArray[np.uint8], *, pixel_aspect: Fraction = SQUARE, index: int = 0
 ) -> tuple[Face, ...]:
-    return detector.find(GridFrame(index, 0.0, bgr, is_repeat=False), pixel_aspect=pixel_aspect)
+    return detector.find(GridFrame(index, 0.0, Still(bgr), is_repeat=False), pixel_aspect=pixel_aspect)
 
 
 def assert_is_face(box: tuple[float, ...], expected: tuple[float, ...]) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidfleet.speakers.data import Face, GridFrame, Method, Scores
+from vidfleet.speakers.data import Face, GridFrame, Method, Scores, Still
 from vidfleet.speakers.identity.align import SIDE, TEMPLATE
 from vidfleet.speakers.identity.gallery import PIECES, TrackGallery
 
@@ -48,7 +48,7 @@ def take(
     *,
     is_repeat: bool = False,
 ) -> None:
-    gallery.take(GridFrame(index, 0.0, picture, is_repeat), Face(index, (0, 0, 200, 200), 0.9, landmarks))
+    gallery.take(GridFrame(index, 0.0, Still(picture), is_repeat), Face(index, (0, 0, 200, 200), 0.9, landmarks))
 
 
 def test_an_hour_takes_no_more_views_than_seconds_and_they_are_spread() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -213,10 +214,11 @@ class TestLengths:
 class TestCost:
     """One pass, and nothing held."""
 
-    def test_the_grid_opens_the_file_once_and_converts_what_it_shows(
-        self, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("rate", [24, 25, 50, 60])
+    def test_the_grid_opens_the_file_once_and_converts_once_what_it_shows_and_is_looked_at(
+        self, rate: int, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path, _ = make_clip("a.mp4", 60, **SILENT)
+        path, _ = make_clip("a.mp4", rate, **SILENT)
         source = VideoSource.open(path)
         opens, converted = [], []
         opened, convert = container.opened, pictures.Converter.convert
@@ -226,9 +228,21 @@ class TestCost:
             "convert",
             lambda self, frame: converted.append(1) or convert(self, frame),  # type: ignore[func-returns-value]
         )
-        assert sum(1 for _ in source.frames()) == 75
-        assert len(opens) == 1
-        assert len(converted) == 75
+        frames = list(source.frames())
+        assert (len(frames), len(opens), len(converted)) == (75, 1, 0)
+        for frame in (*frames, *frames):
+            assert frame.bgr.shape == (64, 96, 3)
+        assert len(converted) == len({frame.source_time_s for frame in frames}) == 3 * min(rate, 25)
+
+    def test_pixels_are_the_same_whichever_thread_asks_for_them_and_when(self, make_clip: MakeClip) -> None:
+        path, _ = make_clip("a.mp4", draw=lambda number, _: np.full((64, 96, 3), number * 3, np.uint8), **SILENT)
+        source = VideoSource.open(path)
+        at_once = [frame.bgr for frame in source.frames()]
+        later = list(source.frames())
+        with ThreadPoolExecutor(4) as pool:
+            asked = list(pool.map(lambda frame: frame.bgr, [*later, *reversed(later)]))
+        assert all(a is b for a, b in zip(asked, reversed(asked), strict=True))
+        assert all((a == b).all() for a, b in zip(at_once, asked, strict=False))
 
     def test_pictures_are_shared_and_cannot_be_drawn_into(self, make_clip: MakeClip) -> None:
         path, _ = make_clip("a.mp4", 5, **SILENT)

@@ -37,7 +37,7 @@ def grey(width: int, height: int) -> NDArray[np.uint8]:
 
 
 def track(index: int, box: tuple[float, ...], *, score: float = 1.0, frames: int = 1500) -> SeenTrack:
-    boxes = np.tile(np.array(box, np.float32), (frames, 1))
+    boxes = np.tile(np.array(box, np.float64), (frames, 1))
     return SeenTrack(index, 0, boxes, np.full(frames - 1, score, np.float32))
 
 

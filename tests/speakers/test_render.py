@@ -12,7 +12,7 @@ BOX = (100.0, 100.0, 200.0, 220.0)
 
 
 def drawn(scores: list[float], *, start: int = 0, length: int = 10) -> DrawnTrack:
-    boxes = np.tile(np.array(BOX, np.float32), (length, 1))
+    boxes = np.tile(np.array(BOX, np.float64), (length, 1))
     return DrawnTrack.of(SeenTrack(0, start, boxes, np.array(scores, np.float32)))
 
 

@@ -10,7 +10,7 @@ import pytest
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
-from vidfleet.speakers.data import GridFrame, Shot
+from vidfleet.speakers.data import GridFrame, Shot, Still
 from vidfleet.speakers.shots import ContentShots, grid_time, shots_between
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run(pictures: list[NDArray[np.uint8]]) -> tuple[list[int], list[int]]:
     lags: list[int] = []
     for index, bgr in enumerate(pictures):
         repeat = index > 0 and pictures[index - 1] is bgr
-        new = shots.push(GridFrame(index, index / 25, bgr, is_repeat=repeat))
+        new = shots.push(GridFrame(index, index / 25, Still(bgr), is_repeat=repeat))
         assert all(before <= cut for before, cut in itertools.pairwise([settled_before(lags, index), *new]))
         cuts += new
         lags.append(index + 1 - shots.settled)

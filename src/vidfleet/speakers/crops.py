@@ -68,6 +68,12 @@ def raw_squares(boxes: NDArray[np.float64], pixel_aspect: Fraction) -> NDArray[n
     return np.column_stack([centres, sizes.max(axis=1) / 2])
 
 
+def square_at(boxes: NDArray[np.float64], index: int, rules: CropRules) -> Square:
+    """The smoothed place of box ``index`` of consecutive boxes (N, 4)."""
+    near = raw_squares(boxes[max(0, index - REACH) : index + REACH + 1], rules.pixel_aspect)
+    return Square(*np.median(near, axis=0).tolist())
+
+
 def cut(bgr: NDArray[np.uint8], square: Square, rules: CropRules) -> NDArray[np.uint8]:
     """Cut one face out of a picture: (224, 224, 3)."""
     half, more = square.half, rules.scale
@@ -121,8 +127,8 @@ class TrackCrops:
         known = track.length if track.closed else track.length - REACH
         for index in range(len(self._squares) // 3, known):
             first = max(0, index - REACH)
-            near = raw_squares(track.boxes(first, min(track.length, index + REACH + 1)), self._rules.pixel_aspect)
-            square = Square(*np.median(near, axis=0).tolist())
+            near = track.boxes(first, min(track.length, index + REACH + 1))
+            square = square_at(near, index - first, self._rules)
             self._squares.extend((square.x, square.y, square.half))
             yield cut(picture_of(track.start + index).bgr, square, self._rules)
 

@@ -7,6 +7,7 @@ player would show at i/25 s after the start of the container's presentation. Int
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,23 @@ SAMPLE_RATE = 16_000
 """Sound samples per second."""
 
 
+class Shown(Protocol):
+    """A picture of the film, made into pixels when they are asked for."""
+
+    @property
+    def bgr(self) -> NDArray[np.uint8]:
+        """(height, width, 3), upright, full size; the same array each time, never written to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A picture that is there already."""
+
+    bgr: NDArray[np.uint8]
+    """(height, width, 3)"""
+
+
 @dataclass(frozen=True, slots=True)
 class GridFrame:
     """One picture of the 25 Hz grid."""
@@ -25,10 +43,15 @@ class GridFrame:
     """Grid index from 0; it stands for the time index / 25 s."""
     source_time_s: float
     """The shown source picture's own presentation time on the video's clock."""
-    bgr: NDArray[np.uint8]
-    """(height, width, 3), upright, full size. Shared between repeated grid frames: never written to."""
+    picture: Shown
+    """Shared between repeated grid frames."""
     is_repeat: bool
     """The same source picture as the grid frame before (24 fps input repeats one picture a second)."""
+
+    @property
+    def bgr(self) -> NDArray[np.uint8]:
+        """(height, width, 3), upright, full size; converted when it is asked for first."""
+        return self.picture.bgr
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +72,8 @@ class Face:
     confidence: float
     landmarks: NDArray[np.float32] | None = None
     """(5, 2): right eye, left eye, nose, right and left mouth corner (YuNet's order), or nothing."""
+    is_found: bool = True
+    """False: it was not detected in this frame but lies between two in which it was (see ``looked``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vidfleet.speakers.data import GridFrame
 from vidfleet.speakers.layout import PANEL, PREVIEW, Layout
 from vidfleet.speakers.media import AviWriter, Sound, VideoSource, add_sound
 from vidfleet.speakers.page.playable import PreviewWriter
@@ -16,11 +14,11 @@ from vidfleet.speakers.render import DrawnTrack, Painter
 from vidfleet.speakers.seen import Seen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vidfleet.speakers.copies import Take
     from vidfleet.speakers.data import Conversation
     from vidfleet.speakers.panel_column import PanelStyle
-
-Take = Callable[[GridFrame], None]
-"""Takes the next picture of the grid."""
 
 
 @dataclass(frozen=True)

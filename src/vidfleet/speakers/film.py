@@ -2,16 +2,16 @@
 
 ::
 
-    GridFrame ──▶ shots ──▶ (is it settled where shots start?) ──▶ tracks ──▶ crops ──▶ scores
-        └───────▶ faces ──▶ waiting ─────────────────────────────────┘          └─▶ pycrop
+    GridFrame ──▶ shots ──▶ (is it settled where shots start?) ──▶ faces ──▶ tracks ──▶ crops ──▶ scores
+                                                                                          └─▶ pycrop
 
-Only pictures that an open track still needs are kept: at most 17, or 42 in the second after a burst of cuts.
+Only pictures that an open track still needs are kept: at most 17, or 42 in the second after a burst of cuts, and
+with ``--detect-every K`` those K - 1 that wait for the next look.
 Tracks are written in order of appearance, each as soon as all earlier ones have ended.
 """
 
 from __future__ import annotations
 
-import shutil
 import wave
 from array import array
 from collections import deque
@@ -26,6 +26,7 @@ from vidfleet.speakers.crops import CROP_SIDE, CropRules, TrackCrops, face_of
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Span
 from vidfleet.speakers.identity.gallery import TrackGallery
 from vidfleet.speakers.layout import crop_name
+from vidfleet.speakers.looked import Looked, Looks
 from vidfleet.speakers.media import AviWriter, Sound, write_jpeg
 from vidfleet.speakers.portraits import PortraitFile, TrackPortraits
 from vidfleet.speakers.seen import Seen, SeenTrack
@@ -34,6 +35,7 @@ from vidfleet.speakers.tables import PickledList, faces_item, track_item, write_
 from vidfleet.speakers.tracks import Tracker, TrackRules
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
     from types import TracebackType
 
@@ -111,6 +113,7 @@ class _TrackRun:
 class FilmPass:
     """Takes the grid frames of one film in order, and writes what they show.
 
+    ``writes`` names what is written on the way: ``crops``, and ``frames`` where one of each shot is asked for.
     A context manager; :meth:`finish` ends the film.
     """
 
@@ -123,7 +126,10 @@ class FilmPass:
         hearing: Hearing,
         stages: Stages,
         clock: StageClock,
+        writes: Collection[str] = (),
     ) -> None:
+        self._writes_crops = "crops" in writes
+        self._writes_first_frames = "frames" in writes and settings.frames == "shot"
         self._settings, self._layout, self._info, self._hearing = settings, layout, info, hearing
         self._stages, self._clock = stages, clock
         self._track_rules = TrackRules(
@@ -134,8 +140,8 @@ class FilmPass:
         self._tracker = Tracker(self._track_rules)
         self._cuts: list[int] = []
         self._source_times_s = array("d")
-        self._faces: tuple[Face, ...] = ()
-        self._waiting: deque[tuple[GridFrame, tuple[Face, ...]]] = deque()
+        self._looks = Looks(self._find, every=settings.detect_every)
+        self._waiting: deque[GridFrame] = deque()
         self._pictures: deque[GridFrame] = deque()
         self._growing: list[_TrackRun] = []
         self._unwritten: deque[_TrackRun] = deque()
@@ -149,11 +155,6 @@ class FilmPass:
         self._tracks_file = self._files.enter_context(PickledList(work("tracks.pckl")))
         self._scores_file = self._files.enter_context(PickledList(work("scores.pckl")))
         self._portraits = self._files.enter_context(PortraitFile(self._layout.portraits))
-        self._grid_video: AviWriter | None = None
-        if self._settings.grid_video:
-            size = (self._info.width, self._info.height)
-            writer = AviWriter(self._layout.grid_video, width=size[0], height=size[1], sound=self._hearing.sound)
-            self._grid_video = self._files.enter_context(writer)
         return self
 
     def __exit__(
@@ -166,16 +167,14 @@ class FilmPass:
     def take(self, frame: GridFrame) -> None:
         """See the next grid frame."""
         self._source_times_s.append(frame.source_time_s)
+        if not frame.is_repeat:
+            with self._clock.of("pixels"):
+                _ = frame.bgr  # the shot detector is the first to ask for them; counted apart
         with self._clock.of("shots"):
             self._cuts.extend(self._shots.push(frame))
-        with self._clock.of("faces"):
-            self._faces = self._faces_of(frame)
-            self._faces_file.append(faces_item(self._faces))
-        with self._clock.of("frames"):
-            self._keep_picture(frame)
-        self._waiting.append((frame, self._faces))
-        while self._waiting and self._waiting[0][0].index < self._shots.settled:
-            self._follow(*self._waiting.popleft())
+        self._waiting.append(frame)
+        while self._waiting and self._waiting[0].index < self._shots.settled:
+            self._look(self._waiting.popleft())
 
     @property
     def vectors(self) -> tuple[FaceVector, ...]:
@@ -185,34 +184,31 @@ class FilmPass:
     def finish(self) -> Seen:
         """End the film: all that waits is done, and all files are written."""
         while self._waiting:
-            self._follow(*self._waiting.popleft())
+            self._look(self._waiting.popleft())
+        for looked in self._clock.timed("faces", self._looks.finish()):
+            self._follow(looked)
         self._tracker.close()
         self._advance(shot_over=True)
         shots = shots_between(self._cuts, len(self._source_times_s))
         write_shots(shots, pickled=self._layout.work("scene.pckl"), table=self._layout.work("shots.csv"))
         return Seen(np.array(self._source_times_s), tuple(shots), tuple(self._written))
 
-    def _faces_of(self, frame: GridFrame) -> tuple[Face, ...]:
-        if frame.is_repeat:
-            return tuple(replace(face, frame=frame.index) for face in self._faces)
+    def _find(self, frame: GridFrame) -> tuple[Face, ...]:
         return self._stages.detector.find(frame, pixel_aspect=self._info.pixel_aspect)
 
-    def _keep_picture(self, frame: GridFrame) -> None:
-        """Write the picture as the options ask for it; one per shot is written once the shot is known."""
-        if self._settings.frames == "all":
-            target = self._layout.frame(frame.index)
-            if frame.is_repeat and frame.index:
-                shutil.copyfile(self._layout.frame(frame.index - 1), target)
-            else:
-                write_jpeg(target, frame.bgr)
-        if self._grid_video is not None:
-            self._grid_video.write(frame.bgr)
-
-    def _follow(self, frame: GridFrame, faces: tuple[Face, ...]) -> None:
-        """Continue the tracks with a frame of which it is settled whether a shot starts there."""
+    def _look(self, frame: GridFrame) -> None:
+        """Find the faces of a frame of which it is settled whether a shot starts there, and of what waited for it."""
         starts_shot = frame.index == 0 or frame.index in self._cuts[-CUTS_LOOKED_AT:]
-        if starts_shot and self._settings.frames == "shot":
-            write_jpeg(self._layout.frame(frame.index), frame.bgr)
+        for looked in self._clock.timed("faces", self._looks.push(frame, starts_shot=starts_shot)):
+            self._follow(looked)
+
+    def _follow(self, looked: Looked) -> None:
+        """Continue the tracks with the next frame and its faces."""
+        frame, faces, starts_shot = looked.frame, looked.faces, looked.starts_shot
+        self._faces_file.append(faces_item(faces))
+        if starts_shot and self._writes_first_frames:
+            with self._clock.of("frames"):
+                write_jpeg(self._layout.frame(frame.index), frame.bgr)
         self._pictures.append(frame)
         with self._clock.of("tracks"):
             begun = self._tracker.push(frame.index, faces, starts_shot=starts_shot)
@@ -221,8 +217,9 @@ class FilmPass:
         self._unwritten.extend(runs)
         with self._clock.of("views"):
             for run in self._growing if self._stages.embedder is not None else ():
-                if run.gallery is not None and run.track.last_seen == frame.index:
-                    run.gallery.take(frame, run.track.face)
+                face = run.track.face
+                if run.gallery is not None and face.frame == frame.index and face.is_found:
+                    run.gallery.take(frame, face)
         self._advance(shot_over=starts_shot)
 
     def _begin(self, track: GrowingTrack) -> _TrackRun:
@@ -254,7 +251,7 @@ class FilmPass:
     def _crop(self, run: _TrackRun) -> None:
         assert run.scorer is not None
         for crop in self._clock.timed("crops", run.crops.ready(self._picture)):
-            if self._settings.crops:
+            if self._writes_crops:
                 with self._clock.of("crop_files"):
                     self._crop_file(run).write(crop)
             with self._clock.of("scores"):
@@ -307,11 +304,11 @@ class FilmPass:
             self._tracks_file.append(track_item(track))
             self._scores_file.append(run.scores.values)
             scores = run.scores.values.astype(np.float32)
-            self._written.append(SeenTrack(index, track.start, track.boxes.astype(np.float32), scores))
+            self._written.append(SeenTrack(index, track.start, track.boxes, scores))
             self._portraits.add(index, run.portraits.best)
             if run.vector is not None:
                 self._vectors.append(replace(run.vector, track=index))
-        if self._settings.crops:
+        if self._writes_crops:
             with self._clock.of("crop_files"):
                 self._layout.growing_crop(run.track.number).rename(self._layout.crop_picture(index))
                 self._hearing.write(self._layout.crop_sound(index), track.start, track.end)

@@ -22,14 +22,13 @@ PORTRAITS = f"{STEPS}/portraits.zip"
 GROUPS = f"{STEPS}/groups.json"
 """The results of the steps that later ones read."""
 PICTURES = (
-    "pyframes",
-    "pycrop",
-    "pyavi/video.avi",
     *(f"pywork/{name}.pckl" for name in ("scene", "faces", "tracks", "scores")),
     "pywork/shots.csv",
     SEEN,
 )
 """What the one pass over the pictures makes."""
+FRAMES, CROPS = ("pyframes",), ("pycrop",)
+"""The grid's pictures, and a video of each face."""
 FOLDERS = ("pyavi", "pyframes", "pywork", "pycrop")
 """The folders of an output folder; each is there, if only empty."""
 COUNTED = ("pyframes", "pycrop")

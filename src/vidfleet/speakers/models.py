@@ -105,7 +105,7 @@ def methods(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> d
 def fingerprint(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> dict[str, Any]:
     """Say what the results depend on."""
     apart = {item.name for group in (ModelSettings, WordSettings, OldSettings) for item in fields(group)}
-    apart.add("face_embedder")
+    apart |= {"face_embedder", "lean"}  # ``lean`` is spelt out by others
     numbers = {item.name: getattr(settings, item.name) for item in fields(settings) if item.name not in apart}
     return {
         "version": __version__,
@@ -174,7 +174,7 @@ def disk_use(settings: SpeakersSettings) -> dict[str, Any]:
     return {
         "bytes_a_pixel_second": bytes_a_pixel_frame * _GRID_RATE,
         "files_a_second": frames,
-        "less": "Less is written with --frames shot, --frames none, --no-annotated or --no-crops.",
+        "less": "Less is written with --frames shot, --frames none, --no-annotated or --no-crops; least with --lean.",
     }
 
 

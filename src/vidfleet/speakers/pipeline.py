@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidfleet.speakers import models
 from vidfleet.speakers.layout import COUNTED, FOLDERS, Layout, promised
-from vidfleet.speakers.settings import read_settings
+from vidfleet.speakers.settings import check, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class Speakers:
     """Who speaks in a film."""
 
     def __init__(self, settings: SpeakersSettings) -> None:
-        self.settings = settings
+        self.settings = check(settings)
 
     @classmethod
     def describe(cls, arguments: Sequence[str]) -> dict[str, Any]:

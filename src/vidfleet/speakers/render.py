@@ -29,7 +29,7 @@ class DrawnTrack:
 
     index: int
     start: int
-    boxes: NDArray[np.float32]
+    boxes: NDArray[np.float64]
     """(N, 4)"""
     shown: NDArray[np.float32]
     """(N,) the number to show; NaN where there is none."""

@@ -25,8 +25,8 @@ class SeenTrack:
     """As in the pickles."""
     start: int
     """Its first grid frame."""
-    boxes: NDArray[np.float32]
-    """(N, 4) x1, y1, x2, y2."""
+    boxes: NDArray[np.float64]
+    """(N, 4) x1, y1, x2, y2; as exact as they were found, so that crops made later are the same."""
     scores: NDArray[np.float32]
     """(M,) logits, M <= N; above 0 is speaking."""
 
@@ -70,7 +70,7 @@ class Seen:
             shots=np.array([(shot.start, shot.end) for shot in self.shots], np.int64).reshape(-1, 2),
             starts=np.array([track.start for track in self.tracks], np.int64),
             lengths=np.array([(len(track.boxes), len(track.scores)) for track in self.tracks], np.int64).reshape(-1, 2),
-            boxes=np.concatenate([np.zeros((0, 4), np.float32), *(track.boxes for track in self.tracks)]),
+            boxes=np.concatenate([np.zeros((0, 4)), *(track.boxes for track in self.tracks)]),
             scores=np.concatenate([np.zeros(0, np.float32), *(track.scores for track in self.tracks)]),
         )
 

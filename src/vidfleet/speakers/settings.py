@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +30,13 @@ def parse_whole(text: str) -> int:
     """Read a whole number of at least 0."""
     if not text.isdecimal():
         raise ValueError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def parse_every(text: str) -> int:
+    """Read a whole number from 1 to 10: a track of ten frames and less is none, and might be missed beyond."""
+    if not text.isdecimal() or not 1 <= int(text) <= 10:
+        raise ValueError(f"{text!r} is not a whole number from 1 to 10")
     return int(text)
 
 
@@ -96,6 +103,13 @@ class StageSettings:
         also=("--facedetScale",),
         metavar="S",
         parse=parse_share,
+    )
+    detect_every: int = option(
+        1,
+        "look for faces in every K-th picture of a shot, and in all where faces come, go, meet or move far; "
+        "between, they are on the line from one look to the next. 1: look in each",
+        metavar="K",
+        parse=parse_every,
     )
     face_confidence: float | None = option(
         None, "faces below this are dropped (default: the detector's own, 0.6)", metavar="C", parse=parse_share
@@ -169,11 +183,19 @@ class PersonSettings:
 class OutputSettings:
     """What is written."""
 
+    lean: bool = option(
+        False,
+        "write no frames, no crops and no drawn film, for speed and disk: "
+        "--frames none --no-crops --no-annotated --no-preview",
+    )
     frames: Literal["all", "shot", "none"] = option(
         "all", "pictures in pyframes: all of the 25 Hz grid, the first of each shot, none"
     )
     crops: bool = option(True, "write a video and its sound for each face track (pycrop)")
     annotated: bool = option(True, "write the annotated video (pyavi/video_only.avi and video_out.avi)")
+    preview: bool = option(
+        True, "write a small copy for the page where browsers do not play the film itself (pyavi/preview.mp4)"
+    )
     grid_video: bool = option(False, "write the input on the 25 Hz grid (pyavi/video.avi)")
     page: bool = option(True, "write index.html: the film, who speaks when, what was said")
     panel: bool = option(
@@ -239,7 +261,17 @@ def read_settings(arguments: Sequence[str]) -> SpeakersSettings:
 
 
 def check(settings: SpeakersSettings) -> SpeakersSettings:
-    """Raise UsageError for settings that cannot be met; else return them."""
+    """Raise UsageError for settings that cannot be met; else return them, with what ``--lean`` means spelt out."""
     if settings.start or settings.duration:
         raise UsageError("--start and --duration: only 0, whole videos are processed. Cut the video before.")
-    return settings
+    return _spelt_out(settings) if settings.lean else settings
+
+
+def _spelt_out(settings: SpeakersSettings) -> SpeakersSettings:
+    for name in ("panel", "grid_video"):
+        if getattr(settings, name):
+            flag = name.replace("_", "-")
+            raise UsageError(
+                f"--lean writes no film, --{flag} asks for one. Leave one of them out, or say --no-{flag}."
+            )
+    return replace(settings, frames="none", crops=False, annotated=False, preview=False)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from vidfleet import __version__
 from vidfleet.errors import RecordError
-from vidfleet.speakers.drawing import Easel, Take
+from vidfleet.speakers import copies
+from vidfleet.speakers.crops import CropRules
+from vidfleet.speakers.drawing import Easel
 from vidfleet.speakers.film import FilmPass, Hearing
 from vidfleet.speakers.identity.groups import write_groups
 from vidfleet.speakers.identity.people_file import read_people
@@ -26,6 +28,9 @@ from vidfleet.speakers.identity.vectors_file import (
 from vidfleet.speakers.kept import read_spans, reading, write_spans, write_words
 from vidfleet.speakers.layout import (
     ANNOTATED,
+    CROPS,
+    FRAMES,
+    GRID_VIDEO,
     GROUPS,
     PANEL,
     PEOPLE,
@@ -53,7 +58,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from vidfleet.speakers.data import Conversation, FaceVector, Method
+    from vidfleet.speakers.copies import Take
+    from vidfleet.speakers.data import Conversation, FaceVector, GridFrame, Method
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.panel_column import PanelStyle
     from vidfleet.speakers.settings import SpeakersSettings
@@ -64,8 +70,12 @@ if TYPE_CHECKING:
 REPORT_EVERY_S = 0.5
 SOUND_SHARE, DRAWING_SHARE = 0.03, 0.17
 """How much of the whole the first and the last stage take, by measure on talking heads."""
+COPIES = ("frames", "grid_video", "crops")
+"""What is copied out of the pictures, in the first pass where there is one."""
 FILMS = ("annotated", "preview", "panel")
 """What is drawn in the second pass."""
+_STAGES = {"crops": "crop_files"}
+"""What ``time_log.jsonl`` calls the writing of a copy, where it is not its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,10 @@ class Work:
             self._run()
 
     def _run(self) -> None:
+        for name in (*COPIES, *FILMS):
+            if not self._wants(name):  # by an earlier run: the folder holds what was asked for last
+                self._steps.forget(name)
+        self._layout.make()
         hearing = self._hear()
         self._understand(hearing)
         seen = self._see(hearing)
@@ -166,19 +180,47 @@ class Work:
             return kept
         last = 1.0 - (DRAWING_SHARE if self._settings.annotated else 0.0)
         progress = _Progress(self._report, "faces and scores", SOUND_SHARE, last, self._source.info.expected_frames)
-        with self._steps.doing("pictures"), self._steps.doing("portraits"):
+        with ExitStack() as steps:
+            self._steps.forget("crops")  # of the tracks that were
+            writes = self._missing(COPIES)
+            for name in ("pictures", "portraits", *writes):
+                steps.enter_context(self._steps.doing(name))
             self._layout.make()
-            with FilmPass(
-                self._settings, self._layout, info=self._source.info, hearing=hearing, stages=self._stages,
-                clock=self._clock,
-            ) as film:  # fmt: skip
+            with ExitStack() as stack:
+                film = stack.enter_context(
+                    FilmPass(
+                        self._settings, self._layout, info=self._source.info, hearing=hearing, stages=self._stages,
+                        clock=self._clock, writes=writes,
+                    )
+                )  # fmt: skip
+                takers = self._first_takers(writes, hearing, stack)
                 for frame in self._clock.timed("pictures", self._source.frames()):
                     film.take(frame)
+                    self._hand(frame, takers)
                     progress.at(frame.index)
                 seen = film.finish()
             seen.save(self._layout.folder / SEEN)
             self._keep_vectors(seen, film.vectors)
         return seen
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        """What of these is wanted and not there."""
+        return [name for name in names if self._wants(name) and not self._steps.is_done(name)]
+
+    def _first_takers(self, names: Sequence[str], hearing: Hearing, stack: ExitStack) -> list[tuple[str, Take]]:
+        """What takes the pictures in the first pass; shots and tracks are known to the pass alone."""
+        takers: list[tuple[str, Take]] = []
+        if "frames" in names and self._settings.frames == "all":
+            takers.append(("frames", stack.enter_context(copies.all_frames(self._layout))))
+        if "grid_video" in names:
+            writer = copies.grid_video(self._layout, self._source.info, hearing)
+            takers.append(("grid_video", stack.enter_context(writer)))
+        return takers
+
+    def _hand(self, frame: GridFrame, takers: Sequence[tuple[str, Take]]) -> None:
+        for name, take in takers:
+            with self._clock.of(_STAGES.get(name, name)):
+                take(frame)
 
     def _has_all_of_the_pictures(self) -> bool:
         """Whether nothing is wanted for which faces must be looked at.
@@ -228,7 +270,7 @@ class Work:
 
     def _facts(self) -> Facts:
         info, published = self._source.info, self._places.published
-        film = self._places.original if self._browser_plays else published / PREVIEW
+        film = published / PREVIEW if self._wants("preview") else self._places.original
         return Facts(
             video_name=self._places.original.name,
             video_url=relative_url(film, folder=published),
@@ -242,12 +284,18 @@ class Work:
         )
 
     def _draw(self, hearing: Hearing, seen: Seen, conversation: Conversation) -> None:
-        """The films that are drawn, in a second pass: a score is known only when its track has ended."""
-        wanted = [name for name in FILMS if self._wants(name) and not self._steps.is_done(name)]
+        """What is drawn, in a second pass: a score is known only when its track has ended.
+
+        So are copies that are asked for when the first pass is over, in an earlier run.
+        """
+        wanted = self._missing((*COPIES, *FILMS))
         if not wanted:
             return
         easel = Easel(self._source, self._layout, seen, hearing.sound, note=self._note(), threads=self._threads)
         films: dict[str, Callable[[], AbstractContextManager[Take]]] = {
+            "frames": lambda: self._frames(seen),
+            "grid_video": lambda: copies.grid_video(self._layout, self._source.info, hearing),
+            "crops": lambda: copies.crops(self._layout, seen, hearing, self._crop_rules),
             "annotated": easel.annotated,
             "preview": easel.preview,
             "panel": lambda: easel.panel(conversation, style=self._panel_style(), say=_say),
@@ -256,17 +304,26 @@ class Work:
         with ExitStack() as stack:
             for name in wanted:
                 stack.enter_context(self._steps.doing(name))
+            self._layout.make()
             takers = [(name, stack.enter_context(films[name]())) for name in wanted]
             for frame in self._clock.timed("drawn_pictures", self._source.frames()):
-                for name, take in takers:
-                    with self._clock.of(name):
-                        take(frame)
+                self._hand(frame, takers)
                 progress.at(frame.index)
 
-    def _wants(self, film: str) -> bool:
-        if film == "preview":
-            return self._settings.page and not self._browser_plays
-        return bool(getattr(self._settings, film))
+    def _frames(self, seen: Seen) -> AbstractContextManager[Take]:
+        is_all = self._settings.frames == "all"
+        return copies.all_frames(self._layout) if is_all else copies.first_frames(self._layout, seen)
+
+    @property
+    def _crop_rules(self) -> CropRules:
+        return CropRules(pixel_aspect=self._source.info.pixel_aspect, scale=self._settings.crop_scale)
+
+    def _wants(self, name: str) -> bool:
+        if name == "frames":
+            return self._settings.frames != "none"
+        if name == "preview":
+            return self._settings.preview and self._settings.page and not self._browser_plays
+        return bool(getattr(self._settings, name))
 
     @cached_property
     def _browser_plays(self) -> bool:
@@ -300,8 +357,9 @@ def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stage
     words = key_of(speech=speech, method=_named(stages.words.method), beside=beside, language=settings.language)
     looks = [_named(stage.method) for stage in (stages.detector, stages.active_speaker)]
     numbers = settings_of(settings, *(item.name for item in fields(StageSettings)))
-    written = settings_of(settings, "score_weighting", "frames", "crops", "grid_video")
-    pictures = key_of(speech=speech, methods=looks, **numbers, **written)
+    pictures = key_of(speech=speech, methods=looks, score_weighting=settings.score_weighting, **numbers)
+    # All of the grid's pictures are the film's, whatever is seen in them.
+    frames = key_of(film=film) if settings.frames == "all" else key_of(shots=film, minimum_s=settings.scene_min_sec)
     faces = key_of(pictures=pictures, embedder=_named(stages.embedder.method) if stages.embedder else None)
     groups = key_of(faces=faces, same_person=settings.same_person)
     style = settings_of(settings, "panel_width_ratio", "panel_max_items", "panel_theme")
@@ -316,6 +374,9 @@ def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stage
         Step("portraits", key_of(pictures=pictures), (PORTRAITS,)),
         Step("vectors", faces, (VECTORS_NAME,)),
         Step("groups", groups, (GROUPS,)),
+        Step("frames", frames, FRAMES),
+        Step("grid_video", key_of(film=film), GRID_VIDEO),
+        Step("crops", key_of(pictures=pictures), CROPS),
         Step("annotated", key_of(pictures=pictures), ANNOTATED),
         Step("preview", key_of(film=film), (PREVIEW,)),
         Step("panel", panel, PANEL[:1]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from threading import Lock
 from typing import TYPE_CHECKING, cast
 
 import av
@@ -83,18 +84,43 @@ class Converter:
         self._orientation = Orientation.of(first)
         self._reformatter = VideoReformatter()
         self._threads = threads
+        self._lock = Lock()
 
     def convert(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """A picture as (height, width, 3), read only since grid frames share it.
 
         Where the size changes in mid stream, pictures are scaled to the first one's.
         """
-        bgr = self._reformatter.reformat(
-            frame, width=self._width, height=self._height, format="bgr24", threads=self._threads
-        )
+        with self._lock:  # pictures may be asked for their pixels in any thread
+            bgr = self._reformatter.reformat(
+                frame, width=self._width, height=self._height, format="bgr24", threads=self._threads
+            )
         upright = self._orientation.apply(cast("NDArray[np.uint8]", bgr.to_ndarray()))
         upright.flags.writeable = False
         return upright
+
+
+class Converted:
+    """A decoded picture that becomes pixels once, when somebody asks for them.
+
+    Until then it holds the decoder's planes, half of what the pixels take, and after that the pixels alone.
+    """
+
+    def __init__(self, frame: VideoFrame, converter: Converter) -> None:
+        self._frame: VideoFrame | None = frame
+        self._bgr: NDArray[np.uint8] | None = None
+        self._converter = converter
+        self._lock = Lock()
+
+    @property
+    def bgr(self) -> NDArray[np.uint8]:
+        """See :meth:`Converter.convert`."""
+        with self._lock:
+            if self._bgr is None:
+                assert self._frame is not None
+                self._bgr = self._converter.convert(self._frame)
+                self._frame = None
+            return self._bgr
 
 
 def read_pictures(path: Path, stream_index: int, *, threads: int) -> Iterator[Picture]:

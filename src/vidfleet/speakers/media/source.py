@@ -21,7 +21,7 @@ from vidfleet.speakers.media.container import (
     pick_video,
     read_only,
 )
-from vidfleet.speakers.media.pictures import Converter, Orientation, read_pictures, set_threads
+from vidfleet.speakers.media.pictures import Converted, Converter, Orientation, read_pictures, set_threads
 from vidfleet.speakers.media.start import find_start
 
 if TYPE_CHECKING:
@@ -146,13 +146,11 @@ class VideoSource:
         return math.ceil((time - self.zero - rounding) * GRID_RATE)
 
     def _show(self, picture: Picture, start: int, end: int, converter: Converter) -> Iterator[GridFrame]:
-        """Grid frames [start, end), all of one picture; it is converted only where there are any."""
-        if start >= end:
-            return
-        bgr = converter.convert(picture.frame)
+        """Grid frames [start, end), all of one picture; it is converted once, where somebody asks for its pixels."""
+        shown = Converted(picture.frame, converter)
         time_s = float(picture.timing.time - self.zero)
         for index in range(start, end):
-            yield GridFrame(index=index, source_time_s=time_s, bgr=bgr, is_repeat=index > start)
+            yield GridFrame(index=index, source_time_s=time_s, picture=shown, is_repeat=index > start)
 
     def _last_duration(self, recent: Sequence[Timing]) -> Fraction:
         """How long the last picture stays: as the container says, else as long as the one before it.
