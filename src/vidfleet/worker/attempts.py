@@ -12,19 +12,20 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Evidence
-from vidfleet.worker.family import cpu_seconds, die_with_parent, end_descendants, is_stopped
+from vidfleet.worker.family import cpu_seconds, end_descendants, is_stopped
 from vidfleet.worker.log import CappedLog
 from vidfleet.worker.memory import oom_kills
 from vidfleet.worker.patience import Patience
 
 if TYPE_CHECKING:
     import resource
+    from collections.abc import Iterator
 
+    from vidfleet.worker.leash import Leash
     from vidfleet.worker.messages import Start
     from vidfleet.workloads.base import Program
 
@@ -49,23 +50,29 @@ class Running:
         self._oom_kills = 0
 
     def spawn(
-        self, argv: tuple[str, ...], folder: str, environment: dict[str, str], cores: tuple[int, ...], **more: object
-    ) -> None:
-        """Start the process as the head of its own session and group, on its cores; it ends with this one."""
+        self, argv: tuple[str, ...], folder: str, environment: dict[str, str], cores: tuple[int, ...], leash: Leash,
+        **more: object,
+    ) -> None:  # fmt: skip
+        """Start the process as the head of its own session and group, on its cores; it ends with this one.
+
+        No code of ours runs in it before its program does: that would need a fork of this whole process.
+        """
         output, child_output = os.pipe()
         os.set_blocking(output, False)
         try:
-            self._process = subprocess.Popen(
-                argv, cwd=folder or None, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
-                stdout=child_output, stderr=child_output, start_new_session=True,
-                preexec_fn=partial(_settle_in, cores), **more,  # type: ignore[call-overload]
-            )  # fmt: skip
+            with _keeping_to(cores):
+                self._process = subprocess.Popen(
+                    argv, cwd=folder or None, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+                    stdout=child_output, stderr=child_output, start_new_session=True,
+                    **more,  # type: ignore[call-overload]
+                )  # fmt: skip
         except (OSError, ValueError) as error:
             os.close(output)
             system = isinstance(error, OSError) and error.strerror
             raise OSError(f"{error.strerror}: {error.filename}" if system else str(error)) from error  # type: ignore[union-attr]
         finally:
             os.close(child_output)
+        leash.hold(self._process.pid)
         self._output: int | None = output
         self._usage: resource.struct_rusage | None = None
         self._status: int | None = None
@@ -213,20 +220,28 @@ class Running:
             self._output = None
 
 
-def _settle_in(cores: tuple[int, ...]) -> None:
-    """In the new process, before its program."""
-    die_with_parent()
-    if cores:
-        with contextlib.suppress(OSError):  # they were taken from us meanwhile: then anywhere
-            os.sched_setaffinity(0, cores)
+@contextlib.contextmanager
+def _keeping_to(cores: tuple[int, ...]) -> Iterator[None]:
+    """Have what is started meanwhile keep to these cores; it inherits them."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):  # they were taken from us meanwhile: then anywhere
+        os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, before)
 
 
 class OneShot(Running):
     """A program, started for one video."""
 
-    def __init__(self, start: Start, program: Program) -> None:
+    def __init__(self, start: Start, program: Program, leash: Leash) -> None:
         super().__init__()
-        self.spawn(program.argv, program.folder, dict(program.environment), start.cores)
+        self.spawn(program.argv, program.folder, dict(program.environment), start.cores, leash)
         self.begin_attempt(start)
 
 

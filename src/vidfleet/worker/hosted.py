@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vidfleet.data import Evidence
 from vidfleet.worker.attempts import Running
 from vidfleet.worker.family import descendants, end_all
+from vidfleet.worker.leash import Leash
 from vidfleet.worker.messages import LineBuffer
 from vidfleet.worker.patience import Patience
 
@@ -37,6 +38,7 @@ class Hosted(Running):
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
         os.set_blocking(self._answers, False)
+        self._leash = Leash()
         self._lines = LineBuffer()
         self._progress: list[tuple[str, float]] = []
         self._answer: dict[str, object] | None = None
@@ -45,10 +47,11 @@ class Hosted(Running):
         request = json.dumps({"target": call.target, "arguments": call.arguments, "folder": call.folder})
         argv = (call.python, str(_HOST), str(orders), str(answers), request)
         try:
-            self.spawn(argv, "", {}, cores, pass_fds=(orders, answers))
+            self.spawn(argv, "", {}, cores, self._leash, pass_fds=(orders, answers))
         except OSError:
             os.close(self._orders)
             os.close(self._answers)
+            self._leash.close()
             raise
         finally:
             os.close(orders)
@@ -147,6 +150,7 @@ class Hosted(Running):
     def close(self) -> None:
         """Close all pipes."""
         super().close()
+        self._leash.close()
         os.close(self._orders)
         os.close(self._answers)
 

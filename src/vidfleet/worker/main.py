@@ -25,6 +25,7 @@ from vidfleet.worker.family import adopt_orphans, die_with_parent, end_descendan
 from vidfleet.worker.gpu_watch import GpuWatch
 from vidfleet.worker.gpus import Gpus, installed
 from vidfleet.worker.hosted import Hosted
+from vidfleet.worker.leash import Leash
 from vidfleet.worker.messages import (
     Cancel,
     Failed,
@@ -66,6 +67,7 @@ class Worker:
         self._control_fd = control_fd
         self._report_fd = report_fd
         self._control = LineBuffer()
+        self._leash = Leash()
         self._selector = selectors.DefaultSelector()
         self._running: Running | None = None
         self._hosted: Hosted | None = None
@@ -150,7 +152,7 @@ class Worker:
         self._gpu = self._watch_gpu() if start.watches_gpu else None
         try:
             if isinstance(start.launch, Program):
-                self._running = OneShot(start, start.launch)
+                self._running = OneShot(start, start.launch, self._leash)
             else:
                 if self._hosted is None or not self._hosted.fits(start.launch):
                     self._drop_host()
