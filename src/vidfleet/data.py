@@ -86,7 +86,12 @@ class Stage:
     @property
     def output(self) -> Path:
         """Where the workload leaves its output: ``<folder>/<entry stem>``."""
-        return self.folder / self.entry_stem
+        return Path(self.output_at)
+
+    @property
+    def output_at(self) -> str:
+        """The same as a string: it is asked for many times a video."""
+        return f"{self.folder}/{self.entry_stem}"
 
     def beside(self, ending: str) -> str:
         """The path of a file of ours beside the stage; a string, as it is asked for many times a video."""

@@ -6,29 +6,27 @@ the executor, and what it hears makes an outcome, a retry, or nothing.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import signal
 import socket
-import stat
 import time
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from vidfleet.data import Attempt, Evidence, Lane, Outcome, State, Task
-from vidfleet.errors import ClaimedError, OccupiedError, SetupError, UsageError
+from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
+from vidfleet.errors import SetupError, UsageError
 from vidfleet.executors.base import Lost
 from vidfleet.runner import on_stop
 from vidfleet.runner import stage as staging
-from vidfleet.runner.begin import begin
+from vidfleet.runner.deck import Deck, Staged
 from vidfleet.runner.devices import Devices
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, Notice, VideoEnded
 from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
-from vidfleet.runner.finish import finish, is_disk_full, publish_whole_stage, remember_failure
-from vidfleet.runner.plan import judge_target
-from vidfleet.runner.publish import complete_publishing, is_half_published
-from vidfleet.runner.queue import Case, Queue, Running
-from vidfleet.runner.text import said
+from vidfleet.runner.finish import finish, remember_failure
+from vidfleet.runner.queue import Case, Over, Queue, Running
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
@@ -102,9 +100,12 @@ class Execution:
         self._idle = list(lanes)
         self._lanes = lanes
         self._running: dict[str, Running] = {}
+        self._waiting = len(tasks)
+        self._over: deque[Over] = deque()
+        self._starts: list[AttemptStarted] = []
+        """Not told of yet: of the attempt before on the same lane, the end comes first."""
         self._workload = workload
-        self._described = description
-        self._seen_files = _stamps(description)
+        self._deck = Deck(workload, description, settings, claims)
         self._executor = executor
         self._settings = settings
         self._claims = claims
@@ -122,16 +123,21 @@ class Execution:
     def run(self) -> None:
         """Work until every task has an outcome."""
         next_tick = time.monotonic()
+        has_more_to_do = True
         self._fill_lanes()
         while self._running:
-            for event in self._executor.wait(max(next_tick - time.monotonic(), 0.0)):
+            events = self._executor.wait(0.0 if has_more_to_do else max(next_tick - time.monotonic(), 0.0))
+            for event in events:
                 self._hear(event)
+            self._follow_up()
             self._heed_stop()
             self._heed_pause()
             self._fill_lanes()
+            has_more_to_do = bool(events) or self._look_ahead()
             if time.monotonic() >= next_tick:
                 self._tick(time.time())
                 next_tick = time.monotonic() + _BETWEEN_TICKS_S
+        self._deck.clear()
         for case in self._queue.rest():
             self._settle(case, Outcome(case.task.video, "not_started", reason="the run ended before its turn"))
 
@@ -144,89 +150,45 @@ class Execution:
             self._offer_work()
 
     def _offer_work(self) -> None:
-        for lane in [lane for lane in self._idle if self._devices.may_work(lane)]:
-            while not self._is_ending() and (case := self._take(lane)) and not self._begin(case, lane):
-                pass  # settled without an attempt: the lane takes the next
+        for lane in list(self._idle):
+            self._offer_work_to(lane)
+        self._tell_of_starts()
+
+    def _offer_work_to(self, lane: Lane) -> None:
+        while self._devices.may_work(lane) and not self._is_ending():
+            case = self._take(lane)
+            if case is None or self._begin(case, lane):
+                return
+            # settled without an attempt: the lane takes the next
 
     def _take(self, lane: Lane) -> Case | None:
         usable = [lane for lane in self._lanes if not self._devices.is_out(lane)]
-        return self._queue.take(lane, list(self._running.values()), usable)
+        case = self._queue.take(lane, list(self._running.values()), usable)
+        self._waiting -= case is not None
+        return case
 
     def _is_ending(self) -> bool:
         return bool(self.stopped_by) or self._stop.is_asked
 
     def _begin(self, case: Case, lane: Lane) -> bool:
-        """Claim, stage and start; False where the task was settled without an attempt."""
-        trouble = self._look_again(case)
-        try:
-            if not trouble:
-                self._claims.take(case.task.stage)
-                if self._is_settled(case):
-                    self._claims.release(case.task.stage)
-                    return False
-                begin(case.task, self._described, self._settings)
-                self._start(case, lane)
+        """Make ready and start; False where the task was settled without an attempt."""
+        made = self._deck.take(case)
+        if isinstance(made, Staged):
+            try:
+                self._start(made, lane)
                 return True
-        except ClaimedError as error:
-            trouble = ("claimed", str(error))
-        except OccupiedError as error:
-            trouble = ("foreign", str(error))
-        except (SetupError, UsageError) as error:  # the script is gone, or no longer what it was
-            trouble = ("setup", str(error))
-        except OSError as error:
-            trouble = ("disk_full" if is_disk_full(error) else "error", f"its stage cannot be made ({said(error)})")
-        self._claims.release(case.task.stage)
-        self._settle_trouble(case, *trouble)
+            except (SetupError, UsageError, OSError) as error:
+                made = self._deck.give_up(case, error)
+        if made.stops:
+            self._stop_for(made.stops, made.outcome.reason)
+        self._settle(case, made.outcome)
         return False
 
-    def _look_again(self, case: Case) -> tuple[str, str] | None:
-        """Hours may have passed since the video was found: kind and reason where it cannot be run any more."""
-        video = case.task.video
-        try:
-            status = video.path.stat()
-        except OSError:
-            return ("bad_input", "it was there when the run began, and is no longer")
-        if not stat.S_ISREG(status.st_mode) or not status.st_size:
-            return ("bad_input", "it was a video when the run began, and is empty now")
-        if (status.st_size, status.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
-            now = replace(video, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-            case.task = replace(case.task, video=now)
-        return None
-
-    def _settle_trouble(self, case: Case, kind: str, reason: str) -> None:
-        """Settle a task that no attempt was made at."""
-        if kind in ("setup", "disk_full"):
-            self._stop_for(kind, reason)  # type: ignore[arg-type]  # one of these two
-        state: State = "blocked" if kind in ("claimed", "foreign") else "failed"
-        self._settle(case, Outcome(case.task.video, state, kind, reason, probe=case.task.probe))
-
-    def _is_settled(self, case: Case) -> bool:
-        """Look once more, now that the video is ours: another runner, or a killed one, may have done it."""
-        task = case.task
-        self._describe_again()
-        if is_half_published(task.stage):
-            complete_publishing(task.stage)
-        verdict = judge_target(task.video, task.stage, self._described, self._settings)
-        if verdict.kind:
-            self._settle(case, Outcome(task.video, "blocked", verdict.kind, verdict.reason, probe=task.probe))
-        elif not verdict.must_run or publish_whole_stage(task, self._described, self._settings):
-            self._settle(case, Outcome(task.video, "up_to_date", probe=task.probe))
-        else:
-            return False
-        return True
-
-    def _describe_again(self) -> None:
-        """Hash the script again where one of its files has changed since."""
-        stamps = _stamps(self._described)
-        if stamps != self._seen_files:
-            self._described = self._workload.describe(self._described.root)
-            self._seen_files = _stamps(self._described)
-
-    def _start(self, case: Case, lane: Lane) -> None:
-        task, settings = case.task, self._settings
+    def _start(self, made: Staged, lane: Lane) -> None:
+        case, task, settings = made.case, made.case.task, self._settings
         start = Start(
             attempt=case.name,
-            launch=self._workload.launch(task, lane, self._described),
+            launch=self._workload.launch(task, lane, made.described),
             log=str(self._folder.log_path(task.video)),
             timeout_s=time_limit_s(settings.timeout, task.probe.duration_s),
             grace_s=settings.grace,
@@ -236,9 +198,37 @@ class Execution:
             cores=lane.cores,
         )
         self._idle.remove(lane)
-        self._running[case.name] = Running(case, lane, time.time(), self._described)
-        self._tell(AttemptStarted(task, lane, len(case.attempts) + 1))
+        self._running[case.name] = Running(case, lane, time.time(), made.described)
+        self._starts.append(AttemptStarted(task, lane, len(case.attempts) + 1))
+        if settings.on_stop:  # from the ledger the next start knows what a killed run has left
+            self._tell_of_starts()
         self._executor.start(lane, start)
+
+    def _tell_of_starts(self) -> None:
+        for event in self._starts:
+            self._tell(event)
+        self._starts.clear()
+
+    def _look_ahead(self) -> bool:
+        """Do one thing for the videos that are probably next, while others run; False where nothing is to be done.
+
+        As many as there are lanes are made ready, but only while more than that wait: near the end, another runner
+        over the same root shall find something to do.
+        """
+        if self._is_ending():
+            self._deck.clear()
+            return False
+        count = min(len(self._lanes), self._waiting)
+        if len(self._deck) >= count:
+            return False
+        case = next((case for case in self._queue.peek(count) if case not in self._deck), None)
+        if case is None:
+            return False
+        if case.attempts or self._deck.ready >= self._waiting - len(self._lanes):
+            self._deck.pass_over(case)
+        else:
+            self._deck.put(case)
+        return True
 
     def _has_gpu_alone(self, lane: Lane) -> bool:
         """A GPU that its driver knows, and no other lane on it."""
@@ -264,23 +254,43 @@ class Execution:
         else:
             evidence = message.evidence
         del self._running[message.attempt]
+        self._free(running.lane)
         if running.ended:  # it was --on-stop
             if trouble := on_stop.trouble(running.case.task, evidence):
                 self._notice(trouble)
             self._settle_attempt(running, running.ended)
-        else:
-            self._ended(running, evidence)
+            return
+        self._over.append(Over(running, evidence, time.time()))
+        if self._goes_on_at_once(evidence):
+            self._offer_work_to(running.lane)
 
-    def _ended(self, running: Running, evidence: Evidence) -> None:
-        attempt = self._conclude(running, evidence)
-        if self._settings.on_stop and attempt.kind != DONE:
-            self._call_on_stop(running, attempt)
-        else:
-            self._settle_attempt(running, attempt)
+    def _free(self, lane: Lane) -> None:
+        bisect.insort(self._idle, lane, key=lambda lane: lane.index)
+
+    def _goes_on_at_once(self, evidence: Evidence) -> bool:
+        """Whether a lane gets its next video before what its last one has left is looked at.
+
+        Not where that could tell that no other is to be started: before the first success, what ends well without
+        its output may be everybody's fault.
+        """
+        is_good = recognise(evidence) is None and not (evidence.cancelled or evidence.device_trouble)
+        return is_good and self._same_error.has_success and not self._settings.on_stop
+
+    def _follow_up(self) -> None:
+        """Decide what follows the attempts that are over."""
+        while self._over:
+            over = self._over.popleft()
+            running, attempt = over.running, self._conclude(over)
+            if self._settings.on_stop and attempt.kind != DONE:
+                self._call_on_stop(running, attempt)
+            else:
+                self._settle_attempt(running, attempt)
+        self._tell_of_starts()
 
     def _call_on_stop(self, running: Running, attempt: Attempt) -> None:
         """Before anything follows: a retry must not meet what this one has left, nor be ended in its place."""
         task, lane, name = running.case.task, running.lane, f"{running.case.name} on-stop"
+        self._idle.remove(lane)
         self._running[name] = replace(running, ended=attempt)
         self._tell(AttemptProgress(task, lane, "--on-stop", -1.0))
         log = self._folder.log_path(task.video)
@@ -291,8 +301,6 @@ class Execution:
         case, task = running.case, running.case.task
         kind = BY_NAME.get(attempt.kind)
         case.attempts.append(attempt)
-        self._idle.append(running.lane)
-        self._idle.sort(key=lambda lane: lane.index)
         if attempt.kind == INTERRUPTED:
             self._empty_stage(task)
             self._finish_case(case, attempt, "interrupted", "", attempt.reason)
@@ -324,6 +332,7 @@ class Execution:
             self._claims.release(task.stage)
             self._tell(AttemptEnded(task, attempt, will_retry=True))
             self._queue.put_back(case, attempt.lane)
+            self._waiting += 1
         else:
             remember_failure(task, kind.name, attempt)
             if not self._settings.keep_failed:
@@ -350,12 +359,12 @@ class Execution:
         self.notices.append(text)
         self._tell(Notice(text))
 
-    def _conclude(self, running: Running, evidence: Evidence) -> Attempt:
+    def _conclude(self, over: Over) -> Attempt:
         """Name the kind of end; where it is a good one, write the record and publish."""
-        case = running.case
+        running, case, evidence = over.running, over.running.case, over.evidence
         attempt = Attempt(
             number=len(case.attempts) + 1, lane=running.lane, host=self._host, started_at=running.started_at,
-            ended_at=time.time(), kind=DONE, reason="", evidence=evidence,
+            ended_at=over.ended_at, kind=DONE, reason="", evidence=evidence,
         )  # fmt: skip
         if evidence.cancelled or (evidence.declared_kind == "crash" and self._stop.times):
             return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
@@ -379,7 +388,7 @@ class Execution:
         return not self._is_ending() and used < allowed
 
     def _empty_stage(self, task: Task) -> None:
-        if self._described.traits.resumable:
+        if self._deck.described.traits.resumable:
             return  # the next attempt continues in it
         if self._claims.still_ours(task.stage):  # else another runner works there by now
             with contextlib.suppress(OSError):  # the next attempt says it, if there is one
@@ -440,14 +449,3 @@ def time_limit_s(timeout: str, duration_s: float) -> float | None:
     if timeout.endswith("x"):
         return float(timeout[:-1]) * duration_s if duration_s else None
     return float(timeout)
-
-
-def _stamps(description: Description) -> list[tuple[int, int]]:
-    stamps = []
-    for path in description.files:
-        try:
-            status = path.stat()
-            stamps.append((status.st_mtime_ns, status.st_size))
-        except OSError:
-            stamps.append((0, 0))
-    return stamps

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from vidfleet.data import Attempt, Lane, Task
+from vidfleet.data import Attempt, Evidence, Lane, Task
 from vidfleet.workloads.base import Description
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ class Running:
     """Its attempt, which is over, while ``--on-stop`` runs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A case whose process has ended; what its attempt comes to is not known yet."""
+
+    running: Running
+    evidence: Evidence
+    ended_at: float
+
+
 class Queue:
     """First come, first served; in round-robin, video i waits for lane i mod N.
 
@@ -71,6 +81,12 @@ class Queue:
             return case
         waiting = self._waiting[lane.index % len(self._waiting)]
         return waiting.popleft() if waiting else None
+
+    def peek(self, count: int) -> list[Case]:
+        """Up to ``count`` cases that will probably be taken next, nearest first; they stay where they are."""
+        turns = itertools.zip_longest(*self._waiting)
+        coming = itertools.chain(self._retries, (case for turn in turns for case in turn if case is not None))
+        return list(itertools.islice(coming, count))
 
     def _has_room(self, room: str, owner: Lane, lane: Lane, running: Sequence[Running]) -> bool:
         """Whether ``lane`` may start something beside what runs, if ``room`` is kept for ``owner``'s attempt."""

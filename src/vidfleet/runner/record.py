@@ -67,13 +67,13 @@ class Record:
         return bool(self.outputs.get("adopted", False))
 
 
-def read_record(folder: Path) -> Record | None:
+def read_record(folder: Path | str) -> Record | None:
     """The record in ``folder``, or nothing where there is none; raises RecordError where it is damaged."""
     try:
-        plain = read_json(os.path.join(folder, RECORD_NAME))
+        plain = read_json(f"{folder}/{RECORD_NAME}")
         if plain["schema"] > SCHEMA:
             raise RecordError(
-                f"{folder / RECORD_NAME} was written by a newer vidfleet (schema {plain['schema']}, known is {SCHEMA})"
+                f"{folder}/{RECORD_NAME} was written by a newer vidfleet (schema {plain['schema']}, known is {SCHEMA})"
             )
         record = Record(plain["input"], plain["workload"], plain["outputs"])
         _check(record)
@@ -81,11 +81,11 @@ def read_record(folder: Path) -> Record | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise RecordError(f"{folder / RECORD_NAME} cannot be read ({error.strerror})") from error
+        raise RecordError(f"{folder}/{RECORD_NAME} cannot be read ({error.strerror})") from error
     except KeyError as error:
-        raise RecordError(f"{folder / RECORD_NAME} is damaged: it has no {error}") from error
+        raise RecordError(f"{folder}/{RECORD_NAME} is damaged: it has no {error}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise RecordError(f"{folder / RECORD_NAME} is damaged: {error}") from error
+        raise RecordError(f"{folder}/{RECORD_NAME} is damaged: {error}") from error
 
 
 def _check(record: Record) -> None:
@@ -119,17 +119,17 @@ def _lists(text: bytes) -> set[bytes]:
     return set(_LISTS.findall(text)) if text.count(b'"beside"') == text.count(b'"put_aside"') == 1 else set()
 
 
-def missing_promises(folder: Path, promise: Promise) -> list[str]:
+def missing_promises(folder: Path | str, promise: Promise) -> list[str]:
     """Promised files that are not there or empty; with no promise, the folder itself must hold something."""
     if os.path.islink(folder):
-        return [f"{folder.name}/ (a link is no output)"]
+        return [f"{os.path.basename(folder)}/ (a link is no output)"]
     if promise.files:
-        return [name for name in promise.files if not has_content(folder / name)]
+        return [name for name in promise.files if not has_content(f"{folder}/{name}")]
     try:
         with os.scandir(folder) as entries:
-            return [] if any(entries) else [f"{folder.name}/"]
+            return [] if any(entries) else [f"{os.path.basename(folder)}/"]
     except OSError:
-        return [f"{folder.name}/"]
+        return [f"{os.path.basename(folder)}/"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def make_record(
         **_head(task, description, made_by, content=content),
         "attempts": [attempt_for_record(attempt) for attempt in attempts],
         "environment": made_by.environment(attempts[-1], description),
-        "outputs": _outputs(task.stage.output, description.promise, shown),
+        "outputs": _outputs(task.stage.output_at, description.promise, shown),
         "vidfleet": dict(made_by.vidfleet),
     }
 
@@ -204,11 +204,11 @@ def _head(task: Task, description: Description, made_by: MadeBy, *, content: boo
     }
 
 
-def _outputs(folder: Path, promise: Promise, shown: Shown) -> dict[str, Any]:
+def _outputs(folder: Path | str, promise: Promise, shown: Shown) -> dict[str, Any]:
     return {
-        "files": {name: (folder / name).stat().st_size for name in promise.files},
+        "files": {name: os.stat(f"{folder}/{name}").st_size for name in promise.files},
         "counts": {
-            name: {"files": count_files(folder / name), "mtime_ns": folder_time_ns(folder / name)}
+            name: {"files": count_files(f"{folder}/{name}"), "mtime_ns": folder_time_ns(f"{folder}/{name}")}
             for name in promise.counted
             if os.path.isdir(f"{folder}/{name}")
         },
@@ -218,10 +218,10 @@ def _outputs(folder: Path, promise: Promise, shown: Shown) -> dict[str, Any]:
     }
 
 
-def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+def write_record(folder: Path | str, record: Mapping[str, Any]) -> None:
     """Write aside, then rename: there is a whole record or none; a line for each of its parts."""
     parts = ",\n".join(f' "{name}": {_to_json(part)}' for name, part in record.items())
-    write_whole(folder / RECORD_NAME, f"{{\n{parts}\n}}\n")
+    write_whole(f"{folder}/{RECORD_NAME}", f"{{\n{parts}\n}}\n")
 
 
 def forget_beside(folder: Path, names: Sequence[str]) -> None:
@@ -231,7 +231,7 @@ def forget_beside(folder: Path, names: Sequence[str]) -> None:
     write_record(folder, plain)
 
 
-def count_files(folder: Path) -> int:
+def count_files(folder: Path | str) -> int:
     """How many entries ``folder`` has; 0 where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
@@ -240,17 +240,17 @@ def count_files(folder: Path) -> int:
         return 0
 
 
-def folder_time_ns(folder: Path) -> int:
+def folder_time_ns(folder: Path | str) -> int:
     """The folder's modification time: while it stays, no entry came or went. -1 where there is no folder."""
     try:
-        return folder.stat().st_mtime_ns
+        return os.stat(folder).st_mtime_ns
     except OSError:
         return -1
 
 
-def has_content(path: Path) -> bool:
+def has_content(path: Path | str) -> bool:
     """Whether a file is there and not empty."""
     try:
-        return path.stat().st_size > 0
+        return os.stat(path).st_size > 0
     except OSError:
         return False

@@ -16,6 +16,7 @@ from vidfleet.worker.messages import LineBuffer
 from vidfleet.worker.patience import Patience
 
 if TYPE_CHECKING:
+    from vidfleet.worker.attempts import Kept
     from vidfleet.worker.messages import Start
     from vidfleet.workloads.base import Call
 
@@ -32,8 +33,8 @@ class Hosted(Running):
 
     stays = True
 
-    def __init__(self, call: Call, cores: tuple[int, ...] = ()) -> None:
-        super().__init__()
+    def __init__(self, call: Call, kept: Kept, cores: tuple[int, ...] = ()) -> None:
+        super().__init__(kept)
         self._call_key = (call.python, call.target, call.arguments, call.folder)
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
@@ -47,7 +48,7 @@ class Hosted(Running):
         request = json.dumps({"target": call.target, "arguments": call.arguments, "folder": call.folder})
         argv = (call.python, str(_HOST), str(orders), str(answers), request)
         try:
-            self.spawn(argv, "", {}, cores, self._leash, pass_fds=(orders, answers))
+            self.spawn(argv, "", (), cores, self._leash, pass_fds=(orders, answers))
         except OSError:
             os.close(self._orders)
             os.close(self._answers)

@@ -20,12 +20,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Evidence
-from vidfleet.worker.attempts import OneShot, Running
+from vidfleet.worker.attempts import Kept, OneShot, Running
 from vidfleet.worker.family import adopt_orphans, die_with_parent, end_descendants
 from vidfleet.worker.gpu_watch import GpuWatch
 from vidfleet.worker.gpus import Gpus, installed
 from vidfleet.worker.hosted import Hosted
-from vidfleet.worker.leash import Leash
 from vidfleet.worker.messages import (
     Cancel,
     Failed,
@@ -67,7 +66,7 @@ class Worker:
         self._control_fd = control_fd
         self._report_fd = report_fd
         self._control = LineBuffer()
-        self._leash = Leash()
+        self._kept = Kept()
         self._selector = selectors.DefaultSelector()
         self._running: Running | None = None
         self._hosted: Hosted | None = None
@@ -152,11 +151,11 @@ class Worker:
         self._gpu = self._watch_gpu() if start.watches_gpu else None
         try:
             if isinstance(start.launch, Program):
-                self._running = OneShot(start, start.launch, self._leash)
+                self._running = OneShot(start, start.launch, self._kept)
             else:
                 if self._hosted is None or not self._hosted.fits(start.launch):
                     self._drop_host()
-                    self._hosted = Hosted(start.launch, start.cores)
+                    self._hosted = Hosted(start.launch, self._kept, start.cores)
                 self._hosted.begin(start, start.launch)
                 self._running = self._hosted
         except OSError as error:  # no such program, no memory for a process
@@ -234,8 +233,7 @@ class Worker:
 
 def _drain(fd: int) -> None:
     with contextlib.suppress(BlockingIOError):
-        while os.read(fd, _CHUNK):
-            pass
+        os.read(fd, _CHUNK)  # what else is there wakes us again
 
 
 def main() -> None:

@@ -66,18 +66,27 @@ class Command:
 
 def fill_in(words: Sequence[str], task: Task, lane: Lane, root: Path) -> tuple[str, ...]:
     """Replace the placeholders in each word; one word stays one word."""
+    return tuple(_PLACEHOLDER.sub(lambda found: _value(found[1], task, lane, root), word) for word in words)
+
+
+def _value(name: str, task: Task, lane: Lane, root: Path) -> str:
     stage = task.stage
-    values = {
-        "video": f"{stage.seen_as}/{stage.entry_name}",
-        "out": f"{stage.seen_as}/{stage.entry_stem}",
-        "stage": stage.seen_as,
-        "stem": stage.entry_stem,
-        "name": stage.entry_name,
-        "dir": task.video.path.parent,
-        "root": root,
-        "device": "cuda:0" if lane.device.kind == "gpu" else "cpu",
-    }
-    return tuple(_PLACEHOLDER.sub(lambda found: str(values[found[1]]), word) for word in words)
+    match name:
+        case "video":
+            return f"{stage.seen_as}/{stage.entry_name}"
+        case "out":
+            return f"{stage.seen_as}/{stage.entry_stem}"
+        case "stage":
+            return str(stage.seen_as)
+        case "stem":
+            return stage.entry_stem
+        case "name":
+            return stage.entry_name
+        case "dir":
+            return str(task.video.path.parent)
+        case "root":
+            return str(root)
+    return "cuda:0" if lane.device.kind == "gpu" else "cpu"
 
 
 class _Python(TypedDict, total=False):
