@@ -44,6 +44,10 @@ class Executor(Protocol):
         """Begin an attempt on an idle lane."""
         ...
 
+    def read_ahead(self, lane: Lane, path: str) -> None:
+        """Have the ends of a video that comes soon read where ``lane`` is; a hint, of which nothing may fail."""
+        ...
+
     def cancel(self, lane: Lane, grace_s: float) -> None:
         """Ask the lane's attempt to end: SIGTERM, then SIGKILL after ``grace_s``."""
         ...

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.errors import LaneError
 from vidfleet.executors.base import LaneEvent, Lost
-from vidfleet.worker.messages import Cancel, Failed, Finished, Heartbeat, Pause, Resume
+from vidfleet.worker.messages import Cancel, Failed, Finished, Heartbeat, Pause, Prefetch, Resume
 from vidfleet.worker.patience import Patience
 from vidfleet.worker.process import WorkerProcess
 
@@ -70,6 +70,12 @@ class LocalExecutor:
         self._attempts[lane.index] = start.attempt
         self._be_patient(lane.index)
         self._workers[lane.index].send(replace(start, heartbeat_s=self._silence_s / _BEATS_MISSED))
+
+    def read_ahead(self, lane: Lane, path: str) -> None:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        worker = self._workers[lane.index]
+        if worker.can_take_more():  # one that hangs must not make us hang
+            worker.send(Prefetch(path))
 
     def cancel(self, lane: Lane, grace_s: float) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""

@@ -21,7 +21,7 @@ from vidfleet.errors import SetupError, UsageError
 from vidfleet.executors.base import Lost
 from vidfleet.runner import on_stop
 from vidfleet.runner import stage as staging
-from vidfleet.runner.deck import Deck, Staged
+from vidfleet.runner.deck import Deck, Staged, is_worth_reading_ahead
 from vidfleet.runner.devices import Devices
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, Notice, VideoEnded
 from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
@@ -215,7 +215,7 @@ class Execution:
         As many as there are lanes are made ready, but only while more than that wait: near the end, another runner
         over the same root shall find something to do.
         """
-        if self._is_ending():
+        if self._is_ending() or not self._running:
             self._deck.clear()
             return False
         count = min(len(self._lanes), self._waiting)
@@ -228,6 +228,9 @@ class Execution:
             self._deck.pass_over(case)
         else:
             self._deck.put(case)
+        if not case.attempts and is_worth_reading_ahead(case.task.video):
+            next_free = next(iter(self._running.values())).lane  # probably: it has been at work for longest
+            self._executor.read_ahead(next_free, str(case.task.video.path))
         return True
 
     def _has_gpu_alone(self, lane: Lane) -> bool:

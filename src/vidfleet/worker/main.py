@@ -33,6 +33,7 @@ from vidfleet.worker.messages import (
     LineBuffer,
     Message,
     Pause,
+    Prefetch,
     Progress,
     Ready,
     Resume,
@@ -40,6 +41,7 @@ from vidfleet.worker.messages import (
     decode,
     encode,
 )
+from vidfleet.worker.read_ahead import ReadAhead
 from vidfleet.workloads.base import Program
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Worker:
         self._report_fd = report_fd
         self._control = LineBuffer()
         self._kept = Kept()
+        self._read_ahead = ReadAhead()
         self._selector = selectors.DefaultSelector()
         self._running: Running | None = None
         self._hosted: Hosted | None = None
@@ -129,6 +132,9 @@ class Worker:
             message = decode(line)
             if isinstance(message, Start):
                 self._start(message)
+                continue
+            if isinstance(message, Prefetch):
+                self._read_ahead.begin(message.path)
                 continue
             if isinstance(message, Cancel):
                 self._next_beat = 0.0  # at once, so that the runner knows that it was heard

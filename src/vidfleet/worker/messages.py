@@ -2,7 +2,7 @@
 
 ::
 
-    runner → worker    start, cancel, pause, resume   (closing the pipe ends the worker and all that it started)
+    runner → worker    start, cancel, pause, resume, prefetch; closing the pipe ends the worker and all that it started
     worker → runner    ready, progress, heartbeat, finished, failed
 
 Names that are not UTF-8 travel as escaped surrogates, which JSON keeps.
@@ -59,6 +59,13 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefetch:
+    """Have the kernel read the ends of a file, of a video that comes soon; nothing is answered."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The worker is bound to its device and waits."""
 
@@ -96,13 +103,14 @@ class Failed:
     evidence: Evidence
 
 
-Message = Start | Cancel | Pause | Resume | Ready | Progress | Heartbeat | Finished | Failed
+Message = Start | Cancel | Pause | Resume | Prefetch | Ready | Progress | Heartbeat | Finished | Failed
 
 _TYPES: dict[str, type[Message]] = {
     "start": Start,
     "cancel": Cancel,
     "pause": Pause,
     "resume": Resume,
+    "prefetch": Prefetch,
     "ready": Ready,
     "progress": Progress,
     "heartbeat": Heartbeat,

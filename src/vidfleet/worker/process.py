@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,11 @@ class WorkerProcess:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(encode(message))
+
+    def can_take_more(self) -> bool:
+        """Whether a short message can be sent without waiting for it to read those before."""
+        assert self._process.stdin is not None
+        return bool(select.select((), (self._process.stdin,), (), 0)[1])
 
     def receive(self) -> list[Message] | None:
         """Messages that are there (blocks until at least one byte is); nothing when the worker has died."""
