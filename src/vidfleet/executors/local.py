@@ -69,7 +69,8 @@ class LocalExecutor:
         """See :class:`~vidfleet.executors.base.Executor`."""
         self._attempts[lane.index] = start.attempt
         self._be_patient(lane.index)
-        self._workers[lane.index].send(replace(start, heartbeat_s=self._silence_s / _BEATS_MISSED))
+        beat_s = self._silence_s / _BEATS_MISSED
+        self._workers[lane.index].send(start if start.heartbeat_s == beat_s else replace(start, heartbeat_s=beat_s))
 
     def read_ahead(self, lane: Lane, path: str) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""

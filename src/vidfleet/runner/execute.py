@@ -99,6 +99,7 @@ class Execution:
             self._same_error.succeeded()
         self._idle = list(lanes)
         self._lanes = lanes
+        self._usable = list(lanes)
         self._running: dict[str, Running] = {}
         self._waiting = len(tasks)
         self._over: deque[Over] = deque()
@@ -133,7 +134,8 @@ class Execution:
             self._heed_stop()
             self._heed_pause()
             self._fill_lanes()
-            has_more_to_do = bool(events) or self._look_ahead()
+            is_pressing = bool(events) and len(self._running) > 1  # another lane may be through meanwhile
+            has_more_to_do = is_pressing or self._look_ahead()
             if time.monotonic() >= next_tick:
                 self._tick(time.time())
                 next_tick = time.monotonic() + _BETWEEN_TICKS_S
@@ -162,8 +164,7 @@ class Execution:
             # settled without an attempt: the lane takes the next
 
     def _take(self, lane: Lane) -> Case | None:
-        usable = [lane for lane in self._lanes if not self._devices.is_out(lane)]
-        case = self._queue.take(lane, list(self._running.values()), usable)
+        case = self._queue.take(lane, list(self._running.values()), self._usable)
         self._waiting -= case is not None
         return case
 
@@ -189,7 +190,7 @@ class Execution:
         start = Start(
             attempt=case.name,
             launch=self._workload.launch(task, lane, made.described),
-            log=str(self._folder.log_path(task.video)),
+            log=f"{self._folder.path}/{self._folder.log_name(task.video)}",
             timeout_s=time_limit_s(settings.timeout, task.probe.duration_s),
             grace_s=settings.grace,
             stall_s=settings.stall or None,
@@ -210,7 +211,7 @@ class Execution:
         self._starts.clear()
 
     def _look_ahead(self) -> bool:
-        """Do one thing for the videos that are probably next, while others run; False where nothing is to be done.
+        """Do one thing for the videos that are probably next, while others run; False where no more is to be done.
 
         As many as there are lanes are made ready, but only while more than that wait: near the end, another runner
         over the same root shall find something to do.
@@ -231,7 +232,7 @@ class Execution:
         if not case.attempts and is_worth_reading_ahead(case.task.video):
             next_free = next(iter(self._running.values())).lane  # probably: it has been at work for longest
             self._executor.read_ahead(next_free, str(case.task.video.path))
-        return True
+        return len(self._deck) < count
 
     def _has_gpu_alone(self, lane: Lane) -> bool:
         """A GPU that its driver knows, and no other lane on it."""
@@ -344,6 +345,8 @@ class Execution:
         self._quarantine(newly_out)
 
     def _quarantine(self, labels: tuple[str, ...]) -> None:
+        if labels:
+            self._usable = [lane for lane in self._lanes if not self._devices.is_out(lane)]
         for label in labels:
             self._notice(
                 f"{label} fails while others succeed: it gets no more videos in this run, and what failed on it is "

@@ -120,11 +120,16 @@ def _run_started(event: RunStarted) -> dict[str, Any]:
         "root": event.root,
         "workload": event.workload,
         "lanes": [lane_to_plain(lane) for lane in event.lanes],
-        "tasks": [{**_video(task.video), "probe": asdict(task.probe)} for task in event.tasks],
+        "tasks": [{**_video(task.video), "probe": _probe(task.probe)} for task in event.tasks],
         "expected_rate": round(event.expected_rate, 3),
         "up_to_date": sum(outcome.state == "up_to_date" for outcome in event.settled),
         "settled": [_outcome(outcome) for outcome in event.settled if outcome.state != "up_to_date"],
     }
+
+
+def _probe(probe: Probe) -> dict[str, Any]:
+    """What ``asdict`` gives; for 10,000 videos at once."""
+    return {name: getattr(probe, name) for name in probe.__slots__}
 
 
 def _video(video: Video) -> dict[str, Any]:

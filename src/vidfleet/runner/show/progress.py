@@ -74,6 +74,7 @@ class PlainDisplay:
         self._board = Board()
         self._last_total_at = clock()
         self._last_total = (0, 0)
+        self._second, self._clock_text = -1, ""
 
     def show(self, event: Event) -> None:
         """Write the event's line, if it has one."""
@@ -104,7 +105,9 @@ class PlainDisplay:
         return f"{board.ran} of {board.to_run} ended" + (f", {failed} failed" if failed else "")
 
     def _write(self, line: str, now: float) -> None:
-        self._stream.write(f"{time.strftime('%H:%M:%S', time.localtime(now))} {line}\n")
+        if int(now) != self._second:
+            self._second, self._clock_text = int(now), time.strftime("%H:%M:%S", time.localtime(now))
+        self._stream.write(f"{self._clock_text} {line}\n")
         self._stream.flush()
 
 
