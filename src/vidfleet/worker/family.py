@@ -2,7 +2,8 @@
 
 Linux gives three means, and all three are used. A *child subreaper* inherits orphans, so that what left its
 group or session is still a descendant. The *parent-death signal* ends a process with the thread that started
-it. A *mark* in the environment tells whose a process is when all of its ancestors are gone.
+it; for attempts a *leash* does, which is cheaper (``leash.py``). A *mark* in the environment tells whose a process
+is when all of its ancestors are gone.
 """
 
 from __future__ import annotations
