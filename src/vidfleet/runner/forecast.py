@@ -315,24 +315,23 @@ class Forecast:
         if self._done_count - self._fitted_count > _NEWS_SHARE * max(self._fitted_count, 0):
             self._fitted_count = self._done_count
             self._fit(now, self._under_way(now))
-            if self._model:
-                self._slowness = {lane.index: self._fit_lane(lane, self._model) for lane in self._lanes}
 
     def _fit(self, now: float, under_way: list[tuple[Busy, Sample]]) -> None:
-        self._fitted_at = now
         by_device = {device: Tally(tally.samples()) for device, tally in self._by_device.items()}
         for item, sample in under_way:
             by_device.setdefault(item.lane.device.model, Tally()).add(sample)
-        had_none = self._model is None
         self._model = fit({device: tally.samples() for device, tally in by_device.items()}, self._variance)
-        if had_none and self._model:
-            self._slowness = {lane.index: self._fit_lane(lane, self._model) for lane in self._lanes}
+        self._fitted_at = now
+        if self._model:
+            self._slowness = {lane.index: self._slowness_of(lane, self._model) for lane in self._lanes}
 
-    def _fit_lane(self, lane: Lane, model: Model) -> float:
-        """Its device's slowness, and its own where it differs from others of its device."""
-        own, device = self._by_lane.get(lane.index, Tally()), lane.device.model
-        ratio = drawn(model.excess(own.samples(), device), own.count, _LANE_VARIANCE, self._variance)
-        steps = round(math.log(ratio) / _LANE_STEP)
+    def _slowness_of(self, lane: Lane, model: Model) -> float:
+        """Its device's, and its own where it differs from others of its device."""
+        own, device = self._by_lane.get(lane.index), lane.device.model
+        steps = 0
+        if own:
+            ratio = drawn(model.excess(own.samples(), device), own.count, _LANE_VARIANCE, self._variance)
+            steps = round(math.log(ratio) / _LANE_STEP)
         return model.slowness.get(device, 1.0) * math.exp(steps * _LANE_STEP)
 
     def _under_way(self, now: float) -> list[tuple[Busy, Sample]]:

@@ -78,7 +78,7 @@ class Queue:
         self._declined: set[int] = set()
         by_position = schedule == "round-robin"
         self._waiting: list[deque[Case]] = [deque() for _ in range(len(lanes) if by_position else 1)]
-        self._scouts = deque(_scouts(cases) if self._by_finish and not self._forecast.is_known else ())
+        self._scouts = deque(_scouts(cases, len(lanes)) if self._by_finish and not self._forecast.is_known else ())
         scouts = set(map(id, self._scouts))
         for case in cases:
             if id(case) not in scouts:
@@ -166,13 +166,16 @@ class Queue:
                 yield waiting.popleft()
 
 
-def _scouts(cases: Sequence[Case]) -> list[Case]:
-    """A few of middling cost, to be done first where nothing is known; none of few, whose end soon tells itself."""
+def _scouts(cases: Sequence[Case], lanes: int) -> list[Case]:
+    """A few of middling cost, to be done first where nothing is known; none of few, whose end soon tells itself.
+
+    The longest are left alone, one for each lane: they must begin as soon as they can.
+    """
     count = min(_SCOUTS, len(cases) // _VIDEOS_A_SCOUT)
     if count < 2:
         return []
     mean = sum(case.task.cost for case in cases) / len(cases)
-    left = sorted(cases, key=lambda case: case.task.cost)
+    left = sorted(cases[min(lanes, len(cases) - count) :], key=lambda case: case.task.cost)
     found = []
     for _, share in zip(range(count), itertools.cycle(_SCOUTS_COST), strict=False):
         place = bisect.bisect_left(left, share * mean, key=lambda case: case.task.cost)

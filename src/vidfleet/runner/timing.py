@@ -108,21 +108,23 @@ def fit(by_device: Mapping[str, Iterable[Sample]], variance: float) -> Model | N
     if not any(sample.seconds > 0 for found in samples.values() for sample in found):
         return None
     slowness = dict.fromkeys(samples, 1.0)
-    for _ in range(_ROUNDS):
-        start_s, per_cost = _line(
-            [
-                (sample.count, sample.cost / sample.count, sample.seconds / sample.count / slowness[device])
-                for device, found in samples.items()
-                for sample in found
-            ]
-        )
-        model = Model(start_s, per_cost, {})
-        if len(samples) == 1:
-            break
+    best_known = max(samples, key=lambda device: sum(sample.count for sample in samples[device]))
+    line = _line_of({best_known: samples[best_known]}, slowness)
+    for _ in range(_ROUNDS if len(samples) > 1 else 0):
         for device, found in samples.items():
             count = sum(sample.count for sample in found)
-            slowness[device] = drawn(model.excess(found), count, _DEVICE_VARIANCE, variance)
-    return Model(start_s, per_cost, slowness)
+            slowness[device] = drawn(Model(*line, {}).excess(found), count, _DEVICE_VARIANCE, variance)
+        line = _line_of(samples, slowness)
+    return Model(*line, slowness)
+
+
+def _line_of(by_device: Mapping[str, Iterable[Sample]], slowness: Mapping[str, float]) -> tuple[float, float]:
+    points = [
+        (sample.count, sample.cost / sample.count, sample.seconds / sample.count / slowness[device])
+        for device, found in by_device.items()
+        for sample in found
+    ]
+    return _line(points)
 
 
 def drawn(ratio: float, count: float, ordinary: float, variance: float) -> float:
