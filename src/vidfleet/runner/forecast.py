@@ -39,6 +39,7 @@ _AGAIN_VARIANCE = 0.25
 _LANE_VARIANCE, _LANE_STEP = 0.01, 0.1
 """Lanes of one device differ by a tenth; less than half of that is none, so that equal lanes stay equal."""
 _BY_COST = Model(0.0, 1.0, {})
+_LONGEST_S = 1e9
 _BETWEEN_FITS_S = 1.0
 _NEWS_SHARE = 0.05
 """A fit is made again when so much more is done: 160 times in 20,000 videos, not 20,000 times."""
@@ -168,7 +169,7 @@ class Forecast:
         lane, seconds = attempt.lane, attempt.seconds
         self._busy.pop(lane.index, None)
         self._spent_s += max(seconds, 0.0)
-        if attempt.kind != DONE or seconds <= 0:  # clocks are set back
+        if attempt.kind != DONE or not 0 < seconds < _LONGEST_S:  # clocks are set
             return
         if expected_s := self.expected_s(task):
             error = math.log(seconds / (expected_s * self.slowness(lane)))
@@ -190,6 +191,11 @@ class Forecast:
     def is_known(self) -> bool:
         """Whether there is anything to go by: earlier runs, videos that are done, or that say how far they are."""
         return self._model is not None
+
+    @property
+    def has_lane_for_each(self) -> bool:
+        """Whether no video waits for another."""
+        return len(self._waiting) <= len(self._lanes)
 
     def expected_s(self, task: Task) -> float | None:
         """How long a video should take on a lane of slowness 1; None where nothing is known."""

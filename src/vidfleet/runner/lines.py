@@ -199,7 +199,7 @@ class _Reader:
         self._lanes = {item["index"]: read_lane(item) for item in plain["lanes"]}
         for item in plain["tasks"]:
             video = self._video(item)
-            took = _known(Took, item["took"]) if "took" in item else None
+            took = Took(float(item["took"]["seconds"]), str(item["took"]["device"])) if "took" in item else None
             self._tasks[video.relative] = Task(video, _NO_STAGE, _known(Probe, item["probe"]), took)
         settled = tuple(self._outcome(item) for item in plain.get("settled", ()))
         settled += (_UNNAMED,) * int(plain.get("up_to_date", 0))
@@ -226,7 +226,7 @@ class _Reader:
             name,
             plain.get("size_bytes", 0),
             plain.get("mtime_ns", 0),
-            plain.get("position", 0),
+            int(plain.get("position", 0)),
         )
 
     def _outcome(self, plain: dict[str, Any]) -> Outcome:

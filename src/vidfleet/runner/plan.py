@@ -268,7 +268,7 @@ def in_order(tasks: Iterable[Task], schedule: str, known: tuple[Known, ...] = ()
         sign = -1.0 if schedule == "longest" else 1.0
         forecast = Forecast()
         forecast.apply(RunStarted("", "", (), tasks, (), known), 0.0)
-        return tuple(sorted(tasks, key=lambda task: (sign * forecast.weight(task), task.video.position)))
+        return tuple(sorted(tasks, key=lambda t: (sign * forecast.weight(t), sign * t.cost, t.video.position)))
     return tuple(sorted(tasks, key=lambda task: task.video.position))
 
 

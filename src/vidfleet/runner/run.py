@@ -35,7 +35,7 @@ from vidfleet.runner.provenance import MadeBy
 from vidfleet.runner.roots import remember_root
 from vidfleet.runner.show.progress import Display, choose_display
 from vidfleet.runner.show.report import write_report
-from vidfleet.runner.show.show_plan import write_plan
+from vidfleet.runner.show.show_plan import forecast_of, outlasting_in_run, write_plan
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural, said
 from vidfleet.runner.timing import Known
@@ -129,22 +129,18 @@ def execute(
     if prepared.settings.check_disk:
         check_room(plan.tasks, prepared.description, _existing(prepared.base))
     folder = _make_folder(prepared)
-    claims, made_by = Claims(folder.path), _made_by(folder)
+    claims, made_by, foretold = Claims(folder.path), _made_by(folder), Foretold(started_at)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
     _remember_unreadable(prepared)
-    lanes = prepared.lanes[: max(len(plan.tasks), 1)] if prepared.settings.schedule != "round-robin" else prepared.lanes
+    lanes = _as_many_as_videos(prepared)
     stop = stop or Stop()
-    foretold = Foretold(started_at)
     with _listening(show, plain, folder, foretold) as listeners:
         tell = listeners.tell
         for text in notices:
             tell(Notice(text))
-        tell(
-            RunStarted(
-                str(prepared.root), prepared.description.name, lanes, plan.tasks, settled, prepared.known,
-                prepared.settings.schedule,
-            )
-        )  # fmt: skip
+        tell(_started(prepared, lanes, settled))
+        if alone := outlasting_in_run(foretold.forecast):
+            tell(Notice(alone))
         execution = _work(
             prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick,
             stop=stop, forecast=foretold.forecast,
@@ -164,6 +160,22 @@ def execute(
     except OSError as error:  # a full disk: what was done is done, and told on the screen
         return replace(summary, notices=(*summary.notices, f"the report cannot be written ({said(error)})"))
     return summary
+
+
+def _as_many_as_videos(prepared: Prepared) -> tuple[Lane, ...]:
+    """The lanes that get a video at all, the fastest; in round-robin all, as each video has a lane of its own."""
+    lanes, count = prepared.lanes, max(len(prepared.plan.tasks), 1)
+    if prepared.settings.schedule == "round-robin" or count >= len(lanes):
+        return lanes
+    fastest = sorted(lanes, key=forecast_of(prepared).slowness)[:count]
+    return tuple(sorted(fastest, key=lambda lane: lane.index))
+
+
+def _started(prepared: Prepared, lanes: tuple[Lane, ...], settled: tuple[Outcome, ...]) -> RunStarted:
+    return RunStarted(
+        str(prepared.root), prepared.description.name, lanes, prepared.plan.tasks, settled, prepared.known,
+        prepared.settings.schedule,
+    )  # fmt: skip
 
 
 def _existing(folder: Path) -> Path:

@@ -33,7 +33,7 @@ def write_plan(prepared: Prepared, folder: Path) -> None:
 
 def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
     """The plan as an object of JSON; of what is up to date only the number."""
-    plan, reasons = prepared.plan, dict(prepared.plan.reasons)
+    plan, reasons, forecast = prepared.plan, dict(prepared.plan.reasons), forecast_of(prepared)
     settings = dataclasses.asdict(prepared.settings)
     return {
         "schema": SCHEMA,
@@ -43,13 +43,14 @@ def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
         "settings": {name: str(value) if name == "output" and value else value for name, value in settings.items()},
         "notices": list(prepared.notices),
         "lanes": [lane_to_plain(lane) for lane in prepared.lanes],
-        "expected_s": _expected_s(prepared),
-        "outlasting": alone.task.video.relative if (alone := forecast_of(prepared).outlasting()) else None,
+        "expected_s": _expected_s(forecast, prepared),
+        "outlasting": alone.task.video.relative if (alone := forecast.outlasting()) else None,
         "tasks": [
             {
                 "video": task.video.relative,
                 "cost": task.cost,
                 "duration_s": task.probe.duration_s,
+                "expected_s": None if (seconds := forecast.expected_s(task)) is None else round(seconds, 3),
                 "why": reasons.get(task.video.relative, ""),
             }
             for task in plan.tasks
@@ -73,9 +74,8 @@ def forecast_of(prepared: Prepared) -> Forecast:
     return forecast
 
 
-def _expected_s(prepared: Prepared) -> list[float] | None:
+def _expected_s(forecast: Forecast, prepared: Prepared) -> list[float] | None:
     """How long each lane has work, as earlier runs have shown; nothing where there was none."""
-    forecast = forecast_of(prepared)
     if not forecast.is_known:
         return None
     ends_s = forecast.ends_s(0.0)
@@ -146,3 +146,11 @@ def outlasting_in_words(alone: Outlasting, *, is_known: bool) -> str:
         f"{name} alone takes {about(alone.seconds)}, all others on the other lanes {about(alone.others_s)}: "
         "the run ends with it"
     )
+
+
+def outlasting_in_run(forecast: Forecast) -> str:
+    """The same as a run begins; nothing where no time is known yet, or videos are so few that it is no news."""
+    if not forecast.is_known or forecast.has_lane_for_each:
+        return ""
+    alone = forecast.outlasting()
+    return outlasting_in_words(alone, is_known=True) if alone else ""
