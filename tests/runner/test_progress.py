@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
@@ -25,7 +26,7 @@ from vidfleet.runner.events import (
 from vidfleet.runner.show.board import Board
 from vidfleet.runner.show.lanes_view import LanesView, Screen
 from vidfleet.runner.show.progress import LiveDisplay, PlainDisplay, choose_display
-from vidfleet.runner.text import about, clock, fit_end, fit_start, length, one_line, printable, signature
+from vidfleet.runner.text import about, clock, ends, fit_end, fit_start, length, one_line, printable, signature
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -462,6 +463,15 @@ def test_lengths_of_time_are_readable(seconds: float, as_clock: str, as_length: 
 )
 def test_a_guess_is_not_finer_than_it_is_known(seconds: float, guess: str) -> None:
     assert about(seconds) == guess
+
+
+def test_an_end_is_told_by_the_clock_and_no_finer_than_it_is_known() -> None:
+    noon = time.mktime((2026, 11, 25, 12, 0, 20, 0, 0, -1))
+    assert ends(None, noon) == "end not known yet"
+    assert ends(22, noon) == "ends in about 20 s"
+    assert ends(1130, noon) == "ends about 12:19, in 19 min"
+    assert ends(3900, noon) == "ends about 13:05, in 65 min"
+    assert re.fullmatch(r"ends about \w+ 18:00, in 2 d 6 h", ends(54 * 3600, noon))
 
 
 def test_reasons_that_differ_in_names_and_numbers_are_of_one_sort() -> None:

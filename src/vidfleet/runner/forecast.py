@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Lane, Task
-from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, LaneOut, RunStarted
-from vidfleet.runner.events import VideoEnded as Ended
+from vidfleet.runner.events import (
+    AttemptEnded,
+    AttemptProgress,
+    AttemptStarted,
+    LaneLost,
+    LaneOut,
+    RunStarted,
+    VideoEnded,
+)
 from vidfleet.runner.failures import DONE
 from vidfleet.runner.lineup import Lineup
 from vidfleet.runner.timing import Model, Sample, Tally, drawn, fit
@@ -136,7 +143,7 @@ class Forecast:
                 self._end(task, attempt)
                 if will_retry:
                     self._put_in(task)
-            case Ended(task):
+            case VideoEnded(task):
                 self._take_out(task)
             case LaneLost(lane):
                 self._busy.pop(lane.index, None)

@@ -270,12 +270,3 @@ def in_order(tasks: Iterable[Task], schedule: str, known: tuple[Known, ...] = ()
         forecast.apply(RunStarted("", "", (), tasks, (), known), 0.0)
         return tuple(sorted(tasks, key=lambda t: (sign * forecast.weight(t), sign * t.cost, t.video.position)))
     return tuple(sorted(tasks, key=lambda task: task.video.position))
-
-
-def cost_by_lane(tasks: Sequence[Task], lanes: int, schedule: str) -> list[float]:
-    """The cost that falls to each lane when ``tasks`` are taken in order; no unit."""
-    loads = [0.0] * lanes
-    for task in tasks:
-        lane = task.video.position % lanes if schedule == "round-robin" else min(range(lanes), key=loads.__getitem__)
-        loads[lane] += task.cost
-    return loads
