@@ -6,9 +6,8 @@
     python -m benchmarks.order_simulated --seeds 20
 
 A hundred videos with lognormal costs (sigma 1.2). Each takes 5 s and its cost, times a factor that nobody knows
-(lognormal, sigma 0.15; or
-misjudged by two: anything between half and twice), times the slowness of its lane. The lower bound is what lanes that
-share everything evenly would take, or the longest video on the fastest lane.
+(lognormal, sigma 0.15; or misjudged by two: anything between half and twice), times the slowness of its lane. The lower
+bound is what lanes that share everything evenly would take, or the longest video on the fastest lane.
 """
 
 from __future__ import annotations

@@ -190,6 +190,22 @@ def test_who_looks_from_outside_foretells_the_same(made_up: MadeUp, tmp_path: Pa
     assert outside.remaining_s(now) == pytest.approx(inside.remaining_s(now), rel=0.01)
 
 
+def test_a_ledger_without_lanes_or_with_a_clock_that_was_set_back_foretells_no_nonsense(made_up: MadeUp) -> None:
+    known = (Known("gpu", (Sample(4, 500, 44),)),)
+    assert _begin((), [made_up.task()], known).remaining_s(0.0) is None
+    lane, task = made_up.lanes(1)[0], made_up.task()
+    forecast = _begin((lane,), [task], known)
+    forecast.apply(AttemptStarted(task, lane, 1), 5000.0)
+    left_s = forecast.remaining_s(1000.0)
+    assert left_s is not None
+    assert 0 < left_s < 10_000
+    assert forecast.work_s(1000.0)[0] == 0
+    for seconds in (float("nan"), float("inf"), -1.0):
+        forecast.apply(AttemptEnded(task, made_up.attempt(lane, seconds=seconds), will_retry=True), 5000.0)
+    assert forecast.expected_s(task) == pytest.approx(8.8)
+    assert forecast.work_s(5000.0) == pytest.approx((0, 8.8))
+
+
 def test_what_was_foretold_is_kept_and_compared_with_the_end(made_up: MadeUp) -> None:
     tasks, lane = [made_up.task(f"{n}.mp4") for n in range(10)], made_up.lanes(1)[0]
     foretold = Foretold(1000.0)

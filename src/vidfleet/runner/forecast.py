@@ -175,8 +175,10 @@ class Forecast:
     def _end(self, task: Task, attempt: Attempt) -> None:
         lane, seconds = attempt.lane, attempt.seconds
         self._busy.pop(lane.index, None)
-        self._spent_s += max(seconds, 0.0)
-        if attempt.kind != DONE or not 0 < seconds < _LONGEST_S:  # clocks are set
+        if not 0 < seconds < _LONGEST_S:  # clocks are set
+            return
+        self._spent_s += seconds
+        if attempt.kind != DONE:
             return
         if expected_s := self.expected_s(task):
             error = math.log(seconds / (expected_s * self.slowness(lane)))
@@ -252,7 +254,7 @@ class Forecast:
     def remaining_s(self, now: float) -> float | None:
         """How long until all lanes are through with what is left; None: nothing is known yet."""
         self.refresh(now)
-        if self._model is None:
+        if self._model is None or not self._lanes:
             return None
         many = len(self._waiting) > _MANY and not self._by_position
         return self._evenly_s(now) if many else max(self.ends_s(now).values(), default=0.0)
@@ -274,7 +276,7 @@ class Forecast:
 
     def work_s(self, now: float) -> tuple[float, float]:
         """Seconds of lanes, that were spent and that are left; nothing is left where nothing is known."""
-        spent_s = self._spent_s + sum(now - item.started_at for item in self._busy.values())
+        spent_s = self._spent_s + sum(max(now - item.started_at, 0.0) for item in self._busy.values())
         left_s = sum(self.left_s(item.lane, now) for item in self._busy.values())
         waiting_s = sum(map(self._seconds, self._lines)) if self._model else 0.0
         return spent_s, left_s + waiting_s * len(self._lanes) / max(self._speed(), 1e-9)
