@@ -123,6 +123,11 @@ class Device:
     """Empty where no driver told."""
 
     @property
+    def model(self) -> str:
+        """What devices of one speed have in common: the driver's name for it, else ``gpu`` or ``cpu``."""
+        return self.name or self.kind
+
+    @property
     def label(self) -> str:
         """A short name for people: ``gpu:0`` or ``cpu``."""
         return f"gpu:{self.visible}" if self.kind == "gpu" else "cpu"
@@ -146,12 +151,23 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
+class Took:
+    """How long a video's last good attempt took."""
+
+    seconds: float
+    device: str
+    """What it ran on: see :attr:`Device.model`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One video that has to run."""
 
     video: Video
     stage: Stage
     probe: Probe
+    took: Took | None = None
+    """Where the workload, as it was then, has done the same video in an earlier run."""
 
     @property
     def cost(self) -> float:
@@ -246,6 +262,8 @@ class Summary:
     signal: int = 0
     """The signal that interrupted it."""
     notices: tuple[str, ...] = field(default=())
+    foretold_s: float | None = None
+    """How long it was expected to take, after its first fifth; None where nothing was known, or it was stopped."""
 
     def count(self, state: State) -> int:
         """How many videos ended in this state."""

@@ -23,7 +23,7 @@ from vidfleet.runner import on_stop
 from vidfleet.runner import stage as staging
 from vidfleet.runner.deck import Deck, Staged, is_worth_reading_ahead
 from vidfleet.runner.devices import Devices
-from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, Notice, VideoEnded
+from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, LaneOut, Notice, VideoEnded
 from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
 from vidfleet.runner.finish import finish, remember_failure
 from vidfleet.runner.queue import Case, Over, Queue, Running
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vidfleet.executors.base import Executor, LaneEvent
     from vidfleet.runner.claims import Claims
     from vidfleet.runner.events import Event
+    from vidfleet.runner.forecast import Forecast
     from vidfleet.runner.ledger import RunFolder
     from vidfleet.runner.provenance import MadeBy
     from vidfleet.settings import RunSettings
@@ -90,9 +91,9 @@ class Execution:
     def __init__(
         self, tasks: tuple[Task, ...], lanes: tuple[Lane, ...], *, workload: Workload, description: Description,
         executor: Executor, settings: RunSettings, claims: Claims, folder: RunFolder, tell: Callable[[Event], None],
-        tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool,
+        tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool, forecast: Forecast,
     ) -> None:  # fmt: skip
-        self._queue = Queue([Case(task) for task in tasks], lanes, settings.schedule)
+        self._queue = Queue([Case(task) for task in tasks], lanes, settings.schedule, forecast=forecast)
         self._devices = Devices(lanes, settings.quarantine)
         self._same_error = SameError(lanes)
         if proven:
@@ -355,6 +356,7 @@ class Execution:
             for lane in self._lanes:
                 if lane.device.label == label:
                     self._queue.give_away(lane)
+                    self._tell(LaneOut(lane))
 
     def _stop_for(self, what: Literal["setup", "disk_full"], reason: str) -> None:
         if not self.stopped_by:

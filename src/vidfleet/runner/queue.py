@@ -1,17 +1,27 @@
-"""What waits for a lane, in order, and how much room it wants."""
+"""What waits for a lane, in order: who takes what, and how much room it wants."""
 
 from __future__ import annotations
 
+import bisect
 import itertools
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Attempt, Evidence, Lane, Task
+from vidfleet.runner.forecast import Forecast
+from vidfleet.runner.lineup import Lineup
 from vidfleet.workloads.base import Description
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+_SCOUTS = 10
+_VIDEOS_A_SCOUT = 8
+_SCOUTS_COST = (0.25, 1.0, 1.0, 2.0)
+"""Of the mean: a quick one for a first answer, then what stands for all, whatever a start-up takes."""
+_STEPS_BESIDE_LANES = 8
 
 
 @dataclass
@@ -56,17 +66,32 @@ class Over:
 class Queue:
     """First come, first served; in round-robin, video i waits for lane i mod N.
 
+    Longest first, a lane that is slower than others takes the longest video that none of them would end sooner, and
+    nothing where they would end all of them sooner: a slow lane must not hold up the end. Where nothing is known of how
+    long videos take, every other lane begins with a few of middling cost, so that something is known soon.
+
     A retry goes before all others, to another lane where there is one, and where it wants room for itself,
     others wait until it has had it.
     """
 
-    def __init__(self, cases: Sequence[Case], lanes: Sequence[Lane], schedule: str) -> None:
+    def __init__(
+        self, cases: Sequence[Case], lanes: Sequence[Lane], schedule: str, *,
+        forecast: Forecast | None = None, now: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        """``cases`` stand in the order of ``schedule``; ``forecast`` is that of the run, and goes by ``now``."""
         self._lanes = lanes
+        self._forecast = forecast or Forecast()
+        self._now = now
         self._retries: deque[Case] = deque()
+        self._by_finish = schedule == "longest"
+        self._declined: set[int] = set()
         by_position = schedule == "round-robin"
         self._waiting: list[deque[Case]] = [deque() for _ in range(len(lanes) if by_position else 1)]
+        self._scouts = deque(_scouts(cases, len(lanes)) if self._by_finish and not self._forecast.is_known else ())
+        scouts = set(map(id, self._scouts))
         for case in cases:
-            self._waiting[case.task.video.position % len(self._waiting)].append(case)
+            if id(case) not in scouts:
+                self._waiting[case.task.video.position % len(self._waiting)].append(case)
 
     def take(self, lane: Lane, running: Sequence[Running], usable: Sequence[Lane]) -> Case | None:
         """The next for ``lane``, or nothing; ``usable`` are the lanes that get videos at all."""
@@ -80,12 +105,46 @@ class Queue:
             self._retries.remove(case)
             return case
         waiting = self._waiting[lane.index % len(self._waiting)]
-        return waiting.popleft() if waiting else None
+        if self._scouts and (lane.index % 2 or len(self._lanes) == 1 or not waiting):
+            return self._scouts.popleft()
+        if not waiting or not self._by_finish:
+            return waiting.popleft() if waiting else None
+        place = self._first_to_end_here(lane, usable)
+        if place is None:
+            if running or lane.index not in self._declined:
+                self._declined = set() if running else {*self._declined, lane.index}
+                return None
+            place = 0  # asked again while nothing runs, all have declined: better a slow lane than none
+        self._declined.clear()
+        case = waiting[place]
+        del waiting[place]
+        return case
+
+    def _first_to_end_here(self, lane: Lane, usable: Sequence[Lane]) -> int | None:
+        """The place in the line of the first video that no other lane would end sooner; None: there is none."""
+        now, forecast, line = self._now(), self._forecast, self._waiting[0]
+        forecast.heed_ended(now)
+        mine = forecast.slowness(lane)
+        if all(forecast.slowness(other) >= mine for other in usable):
+            return 0
+        lineup = Lineup(
+            (other.index, forecast.slowness(other), forecast.left_s(other, now))
+            for other in usable if other.index != lane.index
+        )  # fmt: skip
+        steps = min(len(line), 2 * len(usable) + _STEPS_BESIDE_LANES)
+        for place, case in enumerate(itertools.islice(line, steps)):
+            seconds = forecast.weight(case.task)
+            if seconds * mine <= lineup.best_s(seconds):
+                return place
+            lineup.give(seconds)
+        longest_s = lineup.longest_s(mine)
+        place = bisect.bisect_left(line, -longest_s, lo=steps, key=lambda case: -forecast.weight(case.task))
+        return place if place < len(line) else None
 
     def peek(self, count: int) -> list[Case]:
         """Up to ``count`` cases that will probably be taken next, nearest first; they stay where they are."""
-        turns = itertools.zip_longest(*self._waiting)
-        coming = itertools.chain(self._retries, (case for turn in turns for case in turn if case is not None))
+        heads = itertools.zip_longest(self._scouts, *self._waiting)
+        coming = itertools.chain(self._retries, (case for turn in heads for case in turn if case is not None))
         return list(itertools.islice(coming, count))
 
     def _has_room(self, room: str, owner: Lane, lane: Lane, running: Sequence[Running]) -> bool:
@@ -111,6 +170,23 @@ class Queue:
 
     def rest(self) -> Iterator[Case]:
         """Take out all that is left."""
-        for waiting in (self._retries, *self._waiting):
+        for waiting in (self._retries, self._scouts, *self._waiting):
             while waiting:
                 yield waiting.popleft()
+
+
+def _scouts(cases: Sequence[Case], lanes: int) -> list[Case]:
+    """A few of middling cost, to be done first where nothing is known; none of few, whose end soon tells itself.
+
+    The longest are left alone, one for each lane: they must begin as soon as they can.
+    """
+    count = min(_SCOUTS, len(cases) // _VIDEOS_A_SCOUT)
+    if count < 2:
+        return []
+    mean = sum(case.task.cost for case in cases) / len(cases)
+    left = sorted(cases[min(lanes, len(cases) - count) :], key=lambda case: case.task.cost)
+    found = []
+    for _, share in zip(range(count), itertools.cycle(_SCOUTS_COST), strict=False):
+        place = bisect.bisect_left(left, share * mean, key=lambda case: case.task.cost)
+        found.append(left.pop(min(place, len(left) - 1)))
+    return found

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidfleet.data import Took
 from vidfleet.errors import RecordError
+from vidfleet.runner.failures import DONE
 from vidfleet.runner.identity import identify
 from vidfleet.runner.lines import attempt_for_record
 from vidfleet.runner.reading import read_json, read_small
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from vidfleet.workloads.base import Description, Promise
 
 RECORD_NAME = "vidfleet.json"
+_LONGEST_S = 1e7
+"""Four months: no attempt takes so long, but clocks are set."""
 _to_json = json.JSONEncoder().encode
 _LISTS = re.compile(rb'"(?:beside|put_aside)": \[\]')
 _NOTHING_BESIDE = frozenset((b'"beside": []', b'"put_aside": []'))
@@ -40,6 +44,7 @@ class Record:
     input: Mapping[str, Any]
     workload: Mapping[str, Any]
     outputs: Mapping[str, Any]
+    attempts: Sequence[Any] = ()
 
     @property
     def maker(self) -> str:
@@ -66,6 +71,17 @@ class Record:
         """Somebody else's output, declared to be ours by ``--existing adopt``."""
         return bool(self.outputs.get("adopted", False))
 
+    @property
+    def took(self) -> Took | None:
+        """What the attempt that made it took, and on what; None where that is not told in good order."""
+        try:
+            last = self.attempts[-1]
+            seconds = float(last["ended_at"]) - float(last["started_at"])
+            device = last["device"]["name"] or str(last["lane"]).partition(":")[0]
+        except (LookupError, TypeError, ValueError, OverflowError):
+            return None
+        return Took(seconds, str(device)) if last.get("kind") == DONE and 0 < seconds < _LONGEST_S else None
+
 
 def read_record(folder: Path | str) -> Record | None:
     """The record in ``folder``, or nothing where there is none; raises RecordError where it is damaged."""
@@ -75,7 +91,7 @@ def read_record(folder: Path | str) -> Record | None:
             raise RecordError(
                 f"{folder}/{RECORD_NAME} was written by a newer vidfleet (schema {plain['schema']}, known is {SCHEMA})"
             )
-        record = Record(plain["input"], plain["workload"], plain["outputs"])
+        record = Record(plain["input"], plain["workload"], plain["outputs"], plain.get("attempts", ()))
         _check(record)
         return record
     except (FileNotFoundError, NotADirectoryError):

@@ -23,7 +23,8 @@ from vidfleet.runner.disk import check_room
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution, Stop
 from vidfleet.runner.finish import is_disk_full, remember_unreadable
-from vidfleet.runner.learnt import expected_rate, remember_rates
+from vidfleet.runner.foretold import Foretold
+from vidfleet.runner.learnt import read_learnt, remember
 from vidfleet.runner.ledger import Ledger, RunFolder
 from vidfleet.runner.live import Live
 from vidfleet.runner.on_stop import check as check_on_stop
@@ -34,9 +35,10 @@ from vidfleet.runner.provenance import MadeBy
 from vidfleet.runner.roots import remember_root
 from vidfleet.runner.show.progress import Display, choose_display
 from vidfleet.runner.show.report import write_report
-from vidfleet.runner.show.show_plan import write_plan
+from vidfleet.runner.show.show_plan import forecast_of, outlasting_in_run, write_plan
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural, said
+from vidfleet.runner.timing import Known
 from vidfleet.settings import RunSettings
 from vidfleet.worker.lanes import make_lanes
 from vidfleet.workloads.adjusted import Adjusted
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from vidfleet.data import Video
+    from vidfleet.runner.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class Prepared:
     lanes: tuple[Lane, ...]
     plan: Plan
     notices: tuple[str, ...]
-    expected_rate: float = 0.0
-    """Cost per second of one lane, as earlier runs have shown; 0 where nothing is known."""
+    known: tuple[Known, ...] = ()
+    """What earlier runs have shown of how long videos take."""
 
     @property
     def base(self) -> Path:
@@ -100,11 +103,11 @@ def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSe
     workload = Adjusted(workload, settings.depends, settings.resume_stage)
     description = workload.describe(top)
     lanes = make_lanes(settings)
-    plan = make_plan(found.videos, description, settings)
-    notices = (*found.notices, *lanes.notices, *description.notices, *plan.notices)
     base = (settings.output or top).absolute()
-    rate = expected_rate(base, description.name, lanes.lanes)
-    return Prepared(top, workload, description, settings, lanes.lanes, plan, notices, rate)
+    known = read_learnt(base, description.name)
+    plan = make_plan(found.videos, description, settings, known)
+    notices = (*found.notices, *lanes.notices, *description.notices, *plan.notices)
+    return Prepared(top, workload, description, settings, lanes.lanes, plan, notices, known)
 
 
 def execute(
@@ -126,23 +129,22 @@ def execute(
     if prepared.settings.check_disk:
         check_room(plan.tasks, prepared.description, _existing(prepared.base))
     folder = _make_folder(prepared)
-    claims, made_by = Claims(folder.path), _made_by(folder)
+    claims, made_by, foretold = Claims(folder.path), _made_by(folder), Foretold(started_at)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
     _remember_unreadable(prepared)
-    lanes = prepared.lanes[: max(len(plan.tasks), 1)] if prepared.settings.schedule != "round-robin" else prepared.lanes
+    lanes = _as_many_as_videos(prepared)
     stop = stop or Stop()
-    with _listening(show, plain, folder) as listeners:
+    with _listening(show, plain, folder, foretold) as listeners:
         tell = listeners.tell
         for text in notices:
             tell(Notice(text))
-        tell(
-            RunStarted(
-                str(prepared.root), prepared.description.name, lanes, plan.tasks, settled, prepared.expected_rate
-            )
-        )
+        tell(_started(prepared, lanes, settled))
+        if alone := outlasting_in_run(foretold.forecast):
+            tell(Notice(alone))
         execution = _work(
-            prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick, stop=stop
-        )
+            prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick,
+            stop=stop, forecast=foretold.forecast,
+        )  # fmt: skip
         ended_at = time.time()
         tell(RunEnded(ended_at - started_at, execution.stopped_by))
     outcomes = tuple(sorted((*settled, *_look_again(execution.outcomes, prepared)), key=lambda o: o.video.position))
@@ -150,13 +152,30 @@ def execute(
     summary = Summary(
         outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
         stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
+        foretold_s=None if execution.stopped_by else foretold.after_first_fifth_s(ended_at - started_at),
     )  # fmt: skip
-    remember_rates(prepared.base, prepared.description.name, summary.outcomes)
+    remember(prepared.base, prepared.description.name, summary.outcomes)
     try:
         write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
     except OSError as error:  # a full disk: what was done is done, and told on the screen
         return replace(summary, notices=(*summary.notices, f"the report cannot be written ({said(error)})"))
     return summary
+
+
+def _as_many_as_videos(prepared: Prepared) -> tuple[Lane, ...]:
+    """The lanes that get a video at all, the fastest; in round-robin all, as each video has a lane of its own."""
+    lanes, count = prepared.lanes, max(len(prepared.plan.tasks), 1)
+    if prepared.settings.schedule == "round-robin" or count >= len(lanes):
+        return lanes
+    fastest = sorted(lanes, key=forecast_of(prepared).slowness)[:count]
+    return tuple(sorted(fastest, key=lambda lane: lane.index))
+
+
+def _started(prepared: Prepared, lanes: tuple[Lane, ...], settled: tuple[Outcome, ...]) -> RunStarted:
+    return RunStarted(
+        str(prepared.root), prepared.description.name, lanes, prepared.plan.tasks, settled, prepared.known,
+        prepared.settings.schedule,
+    )  # fmt: skip
 
 
 def _existing(folder: Path) -> Path:
@@ -225,9 +244,11 @@ class _Listeners:
 
     ledger: Ledger
     live: Live
+    foretold: Foretold
     display: Display | None
 
     def tell(self, event: Event) -> None:
+        self.foretold.take(event, time.time())
         self.ledger.write(event)
         self.live.take(event)
         if self.display:
@@ -235,16 +256,17 @@ class _Listeners:
 
     def tick(self, now: float) -> None:
         self.live.write()
+        self.foretold.tick(now)
         if self.display:
             self.display.tick(now)
 
 
 @contextlib.contextmanager
-def _listening(show: TextIO | None, plain: bool | None, folder: RunFolder) -> Iterator[_Listeners]:
+def _listening(show: TextIO | None, plain: bool | None, folder: RunFolder, foretold: Foretold) -> Iterator[_Listeners]:
     display = choose_display(show, plain=plain, run_folder=folder.path) if show else None
     with Ledger(folder.ledger) as ledger, contextlib.closing(Live(folder.path)) as live:
         try:
-            yield _Listeners(ledger, live, display)
+            yield _Listeners(ledger, live, foretold, display)
         finally:
             if display:
                 display.close()
@@ -253,6 +275,7 @@ def _listening(show: TextIO | None, plain: bool | None, folder: RunFolder) -> It
 def _work(
     prepared: Prepared, lanes: tuple[Lane, ...], folder: RunFolder, executor_name: str, *,
     claims: Claims, made_by: MadeBy, tell: Callable[[Event], None], tick: Callable[[float], None], stop: Stop,
+    forecast: Forecast,
 ) -> Execution:  # fmt: skip
     """Open the lanes, work, and leave nothing running whatever happens."""
     executor = make_executor(executor_name)
@@ -260,6 +283,7 @@ def _work(
         prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
         executor=executor, settings=prepared.settings, claims=claims, folder=folder, tell=tell, tick=tick,
         stop=stop, made_by=made_by, proven=any(o.state == "up_to_date" for o in prepared.plan.settled),
+        forecast=forecast,
     )  # fmt: skip
     stop.arm(executor.wake)
     try:

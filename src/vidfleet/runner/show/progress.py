@@ -15,7 +15,7 @@ from vidfleet.runner.events import (
     VideoEnded,
 )
 from vidfleet.runner.show.board import Board
-from vidfleet.runner.text import HarmlessStream, about, clock, one_line, plural, printable
+from vidfleet.runner.text import HarmlessStream, clock, ends, one_line, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,8 +92,8 @@ class PlainDisplay:
         if now - self._last_total_at >= pause and self._board.running:
             self._last_total_at, self._last_total = now, total
             share = self._board.share_done(now)
-            left = about(self._board.remaining_s(now))
-            self._write(f"total   {self._counts()}; {share:.0%} of the work; {left} left", now)
+            when = ends(self._board.shown_s(now), now)
+            self._write(f"total   {self._counts()}; {share:.0%} of the work; {when}", now)
 
     def close(self) -> None:
         """Nothing stands open."""

@@ -24,6 +24,8 @@ __all__ = ["print_status", "print_summary", "report_to_plain", "write_report", "
 SCHEMA = 1
 _MOST_LANES_NAMED = 8
 _MOST_NOTICES = 5
+_WORTH_FORETELLING_S = 60.0
+"""Of a shorter run nobody waits for the end."""
 
 _WORDS: tuple[tuple[State, str, str], ...] = (
     ("done", "done", "green"),
@@ -78,6 +80,7 @@ def report_to_plain(story: Story, run: str) -> dict[str, Any]:
         "standing": story.standing,
         "started_at": summary.started_at,
         "ended_at": summary.ended_at,
+        "foretold_s": summary.foretold_s,
         "stopped_by": summary.stopped_by,
         "signal": summary.signal,
         "exit_status": summary.exit_status,
@@ -156,6 +159,8 @@ def _write_speed(summary: Summary, page: Page) -> None:
     done_s = sum(o.probe.duration_s for o in summary.outcomes if o.state == "done" and o.probe)
     speed = f" for {length(done_s)} of video: {done_s / wall_s:.3g} seconds of it per second" if done_s else ""
     page.line(f"Took {length(wall_s)}{speed}.")
+    if summary.foretold_s and wall_s >= _WORTH_FORETELLING_S:
+        page.line(f"After the first fifth, {length(summary.foretold_s)} were expected.")
     page.line(_lane_use(summary.lanes, attempts, wall_s))
     _write_leftovers(summary, page)
 

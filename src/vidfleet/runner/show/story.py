@@ -80,6 +80,7 @@ def _from_report(plain: dict[str, Any], folder: Path) -> Story:
         stopped_by=plain.get("stopped_by", ""),
         signal=int(plain.get("signal", 0)),
         notices=tuple(map(str, plain.get("notices", ()))),
+        foretold_s=None if plain.get("foretold_s") is None else float(plain["foretold_s"]),
     )
     unnamed = int(plain.get("unnamed_up_to_date", 0))
     return Story(summary, plain["root"], plain["workload"], plain.get("standing", "ended"), unnamed)
