@@ -165,6 +165,7 @@ class Forecast:
                 self._by_device[device] = Tally(tally.samples(min(1.0, _MOST_EARLIER / count)))
 
     def _put_in(self, task: Task) -> None:
+        self._take_out(task)  # it waits once, whatever a ledger tells
         self._waiting[task.video.relative] = task
         self._lines[task.video.position % len(self._lines)].add(task)
 
