@@ -54,13 +54,14 @@ def parallel() -> str:
     return debian("parallel", "parallel")
 
 
-def parallel_version() -> str:
-    """Its date, which is its version; empty where it is not installed."""
+def version_of(program: str, package: str) -> str:
+    """What one of Debian's programs calls itself; empty where it is not installed."""
     try:
-        said = subprocess.run([parallel(), "--version"], capture_output=True, text=True, check=True).stdout
+        command = [debian(program, package), "--version"]
     except PeerError:
         return ""
-    return said.split()[2]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return said.splitlines()[0].split()[-1]
 
 
 def versions() -> dict[str, str]:
@@ -71,9 +72,8 @@ def versions() -> dict[str, str]:
     ).stdout  # fmt: skip
     found = {entry["name"].replace("-", "_").lower(): entry["version"] for entry in json.loads(listed)}
     names = [re.split(r"[=<>]", requirement)[0] for requirement in REQUIREMENTS]
-    xargs = subprocess.run([debian("xargs", "findutils"), "--version"], capture_output=True, text=True, check=True)
     return {
-        "GNU parallel": parallel_version(),
-        "xargs": xargs.stdout.splitlines()[0].rpartition(" ")[2],
+        "GNU parallel": version_of("parallel", "parallel"),
+        "xargs": version_of("xargs", "findutils"),
         **{name: found[name] for name in names},
     }

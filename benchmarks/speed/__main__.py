@@ -24,10 +24,14 @@ REPEATS, QUICK_REPEATS = 5, 2
 
 
 def threads(_top: Path, _repeats: int, *, quick: bool) -> tuple[dict[str, Any], list[Turn[Any]]]:
-    """Lanes that each take every core, with and without budgets; measured by the module that knows of them."""
+    """Lanes that each take every core, with and without budgets; ``benchmarks.threads.measure()`` knows of them.
+
+    It gives rows, dicts or dataclasses of plain values, whose fields become the columns of the page's table.
+    """
+    del quick
     if not importlib.util.find_spec(THREADS):
         raise peers.PeerError(f"there is no {THREADS} in this version")
-    found = importlib.import_module(THREADS).measure(quick=quick)
+    found = importlib.import_module(THREADS).measure()
     return {"rows": [asdict(row) if is_dataclass(row) and not isinstance(row, type) else row for row in found]}, []
 
 

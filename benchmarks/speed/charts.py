@@ -32,8 +32,11 @@ def bar_chart(title: str, subtitle: str, bars: Sequence[Bar], *, most: float) ->
     """An SVG. What is longer than ``most`` is cut, with a gap in the bar; below zero counts as zero."""
     height = _TOP + _ROW * len(bars) + _FOOT
     parts = [
-        (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
-        'role="img" aria-labelledby="title" font-family="Helvetica, Arial, sans-serif" font-size="15">'),
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
+            f'width="{_WIDTH}" height="{height}" '
+            'role="img" aria-labelledby="title" font-family="Helvetica, Arial, sans-serif" font-size="15">'
+        ),
         f'<title id="title">{escape(title)}: {escape("; ".join(f"{bar.label} {bar.shown}" for bar in bars))}</title>',
         f'<rect width="{_WIDTH}" height="{height}" rx="10" fill="{_GROUND}"/>',
         f'<text x="24" y="30" fill="{_TEXT}" font-weight="bold">{escape(title)}</text>',

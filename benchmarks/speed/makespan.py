@@ -31,7 +31,6 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.speed import ours
-from benchmarks.speed.foreseen import Foreseen
 from benchmarks.speed.measuring import Spread, Turn, median_by_system, timed
 from benchmarks.speed.noop import RAY_FLAGS, as_lines
 
@@ -69,9 +68,8 @@ class Result:
     makespan_s: float
     command_s: float
     """From the start of the runner's command to its end."""
-    foreseen_over_real: float | None = None
-    """The end that was foretold after a fifth of the makespan over the real one, both from the first beginning; None
-    where nobody foretells one."""
+    foretold_over_real: float | None = None
+    """The whole time that was expected after a fifth of the run, over the real one; None where nobody tells."""
 
 
 @dataclass(frozen=True)
@@ -191,11 +189,8 @@ def by_vidfleet(place: Place, kind: str, *arguments: str) -> Result:
     log = place.log()
     root = place.top / kind
     work = place.job(log, "{video}", "{out}")
-    with Foreseen.watching(root) as foreseen:
-        run = ours.run(root, "--devices", f"cpu:{LANES}", *arguments, "--", *work)
-    began, ended = makespan(log, VIDEOS)
-    told = foreseen.last_before(began + (ended - began) / 5)
-    return result(place, log, run.took.seconds, None if told is None else (told - began) / (ended - began))
+    run = ours.run(root, "--devices", f"cpu:{LANES}", *arguments, "--", *work)
+    return result(place, log, run.took.seconds, run.foretold_over_real())
 
 
 def by_parallel(place: Place, videos: Sequence[Path]) -> Result:
@@ -213,9 +208,9 @@ def by_ray(place: Place) -> Result:
     return result(place, log, took.seconds)
 
 
-def result(place: Place, log: Path, command_s: float, foreseen: float | None = None) -> Result:
+def result(place: Place, log: Path, command_s: float, foretold: float | None = None) -> Result:
     began, ended = makespan(log, VIDEOS)
-    return Result((ended - began) / bound(place.draw.jobs_s, LANES), ended - began, command_s, foreseen)
+    return Result((ended - began) / bound(place.draw.jobs_s, LANES), ended - began, command_s, foretold)
 
 
 def one_turn(place: Place, repeat: int) -> list[Turn[Result]]:
@@ -250,12 +245,12 @@ def measure(top: Path, repeats: int, *, quick: bool) -> tuple[dict[str, Any], li
     rows = []
     for system in systems():
         mine = [turn for turn in turns if turn.system == system.name]
-        foreseen = [t.result.foreseen_over_real for t in mine if t.result and t.result.foreseen_over_real is not None]
+        foretold = [t.result.foretold_over_real for t in mine if t.result and t.result.foretold_over_real is not None]
         rows.append({
             "system": system.name, "called": system.called,
             "over_bound": asdict(ratios[system.name]) if system.name in ratios else None,
             "command_s": asdict(commands[system.name]) if system.name in commands else None,
-            "foreseen_over_real": asdict(Spread.of(foreseen)) if foreseen else None,
+            "foretold_over_real": asdict(Spread.of(foretold)) if foretold else None,
             "trouble": next((turn.trouble for turn in mine if turn.trouble), ""),
         })  # fmt: skip
     found = {

@@ -42,6 +42,12 @@ class Run:
         """When attempts ended; seconds since 1970."""
         return [float(event["at"]) for event in self.events() if event["type"] == "attempt_ended"]
 
+    def foretold_over_real(self) -> float | None:
+        """The whole time that was expected after the first fifth, over the real one; None where nothing is told."""
+        report = json.loads((self.folder / "report.json").read_text())
+        foretold_s = report.get("foretold_s")
+        return None if foretold_s is None else float(foretold_s) / float(report["ended_at"] - report["started_at"])
+
     def events(self) -> list[dict[str, Any]]:
         """The ledger."""
         return [json.loads(line) for line in (self.folder / "events.jsonl").read_text().splitlines()]

@@ -68,7 +68,8 @@ def measured(found: dict[str, dict[str, Any]]) -> str:
         ])  # fmt: skip
     newest = max(found.values(), key=lambda part: str(part["date"]))
     versions = ", ".join(f"{name} {version}" for name, version in newest["versions"].items())
-    text = f"No GPU is used. Python {newest['machine']['python']}, {newest['machine']['system']}. Beside vidfleet: {versions}."
+    about = newest["machine"]
+    text = f"No GPU is used. Python {about['python']}, {about['system']}. Beside vidfleet: {versions}."
     head = ["", "measured", "turns", "load before", "took", "vidfleet", "machine"]
     return f"{table(head, rows)}\n\n{paragraph(text)}"
 

@@ -33,7 +33,7 @@ def faster_than_us(rows: dict[str, Row], ours: str, field: str, *, more_is_bette
 
 def ahead(names: Sequence[str], among: str) -> str:
     """A sentence on who is ahead of us."""
-    return f"Ahead of vidfleet{among}: {', '.join(names)}." if names else f"Nobody is ahead of vidfleet{among}."
+    return f"Ahead of vidfleet{among}: {'; '.join(names)}." if names else f"Nobody is ahead of vidfleet{among}."
 
 
 # ---- a job that is next to nothing
@@ -54,11 +54,11 @@ def noop(found: Found) -> str:
         to each, above a bare loop over `Popen` with as many lanes in the same turn, which takes {bare} ms a job. What
         is paid once (starting Python, a cluster, lanes) is left out: command-line runners are run over
         {found["jobs"]} jobs and over {found["few"]}, and the difference in time is divided by that in jobs; the clocks
-        of Ray and joblib begin when their actors and workers are there. A call is a function that does nothing,
-        without a process, and nothing is taken off for it. gpusched gets fewer jobs and simulated GPUs: it reads its
-        file anew at each look, so that it takes longer the more jobs there are. vidfleet's clock begins where its
-        ledger says that the plan is made; opening, probing and planning a video takes
-        {number(median(two[OURS], "plan_ms"))} ms more, before the first one starts."""
+        of Ray and joblib begin when their actors and workers are there (for one lane joblib has none, and calls by
+        itself). A call is a function that does nothing, without a process, and nothing is taken off for it. gpusched
+        gets simulated GPUs and fewer jobs: it reads its file anew at each look, so that a job takes longer the more of
+        them there are. vidfleet's clock begins where its ledger says that the plan is made; opening, probing and
+        planning a video takes {number(median(two[OURS], "plan_ms"))} ms more, before the first one starts."""
     parts = [
         "## What a runner adds to a job",
         paragraph(text),
@@ -105,7 +105,7 @@ def makespan(found: Found) -> str:
         [
             f"**{row['system']}**" if row["system"] == OURS else row["system"],
             failed(row) or spread(row, "over_bound", 3), spread(row, "command_s", 1),
-            spread(row, "foreseen_over_real", 2), f"`{row['called']}`",
+            spread(row, "foretold_over_real", 2), f"`{row['called']}`",
         ]
         for row in found["rows"]
     ]  # fmt: skip
@@ -117,9 +117,11 @@ def makespan(found: Found) -> str:
         length: up to 30 times as many bytes for the same seconds; the logarithms of the two correlate by
         {number(found["size_to_length_correlation"]["median"])}. *Misjudged*: each video's own length is wrong by a
         factor between 1/2 and 2. The systems of a turn begin four seconds apart and then run beside each other, as
-        they sleep. *Foreseen*: the end that was told a fifth of the way through, over the real one."""
-    verdict = ahead(faster_than_us(by_system(found["rows"]), OURS, "over_bound"), "")
-    head = ["", "over the bound", "whole command, s", "foreseen", "called as"]
+        they sleep. *Foretold*: how long the run was expected to take
+        when a fifth of it had passed, over how long it took."""
+    rivals = [row for row in found["rows"] if row["system"] == OURS or not row["system"].startswith(OURS)]
+    verdict = ahead(faster_than_us(by_system(rivals), OURS, "over_bound"), "")
+    head = ["", "over the bound", "whole command, s", "foretold", "called as"]
     return "\n\n".join([
         "## When the last video ends", paragraph(text), picture("makespan", "Makespans over the bound"),
         table(head, rows), paragraph(verdict),

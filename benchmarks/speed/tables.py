@@ -22,7 +22,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def is_figure(cell: str) -> bool:
     """Whether a cell holds a figure, or nothing."""
-    return not cell or cell.strip("*-")[:1].isdigit() or cell == "—"
+    return cell in ("", "—") or cell.strip("*-")[:1].isdigit()
 
 
 def median(row: Row, field: str) -> float | None:
@@ -34,7 +34,8 @@ def number(value: float | None, digits: int = 2) -> str:
     """A figure, or a dash where there is none."""
     if value is None:
         return "—"
-    return f"{value:,.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
+    shown = round(value, digits)
+    return f"{shown or 0.0:,.{digits}f}"
 
 
 def spread(row: Row, field: str, digits: int = 2) -> str:
