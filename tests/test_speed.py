@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchmarks.peers import PeerError
-from benchmarks.speed import charts, makespan, noop, ours, page, sections, tables, warm
+from benchmarks.speed import charts, makespan, measuring, noop, ours, page, sections, tables, warm
 from benchmarks.speed.measuring import Case, Spread, Turn, interleaved, median_by_system, slope, steady_rate, timed
 from vidfleet.runner.probe import probe
 
@@ -71,6 +72,15 @@ def test_a_command_is_timed_and_its_failure_told_in_its_own_words() -> None:
     assert took.peak_bytes > 80_000_000
     with pytest.raises(PeerError, match="exit status 3: it cannot be"):
         timed([sys.executable, "-c", "import sys; print('it cannot be'); sys.exit(3)"])
+
+
+def test_nothing_goes_on_that_has_taken_too_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(measuring, "LIMIT_S", 1.0)
+    script = f"sh -c 'sleep 2; touch {tmp_path}/went_on' & wait"
+    with pytest.raises(PeerError, match="exit status -9"):
+        timed(["sh", "-c", script])
+    time.sleep(2)
+    assert not (tmp_path / "went_on").exists()
 
 
 def test_the_bare_loop_of_the_same_turn_is_taken_off_and_nothing_off_a_call() -> None:

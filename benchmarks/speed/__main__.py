@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, two turns; nothing is written")
     parser.add_argument("--output", type=Path, metavar="DIR", help="write results and page here instead")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     repeats = options.repeats or (QUICK_REPEATS if options.quick else REPEATS)
     results = options.output or RESULTS
     with tempfile.TemporaryDirectory(prefix="speed") as folder:

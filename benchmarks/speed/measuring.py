@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import platform
-import signal
 import statistics
 import subprocess
 import tempfile
@@ -114,20 +113,39 @@ def timed(
         told.seek(0)
         began_at = time.time()
         process = subprocess.Popen(
-            command, stdin=told, stdout=said, stderr=said, cwd=cwd, start_new_session=True,
+            command, text=True, stdin=told, stdout=said, stderr=said, cwd=cwd,
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **(environment or {})},
         )  # fmt: skip
-        clock = threading.Timer(LIMIT_S, os.killpg, (process.pid, signal.SIGKILL))
-        clock.start()
-        with _memory_watched(process.pid) as peak:
+        with _never_left_behind(process), _memory_watched(process.pid) as peak:
             _, status, used = os.wait4(process.pid, 0)
             ended_at, process.returncode = time.time(), os.waitstatus_to_exitcode(status)
-        clock.cancel()
         said.seek(0)
         words = said.read()
     if process.returncode:
         raise peers.PeerError(f"exit status {process.returncode}: {words.strip()[-_LAST_WORDS:]}")
     return Took(began_at, ended_at, used.ru_utime + used.ru_stime, peak.bytes, words)
+
+
+@contextlib.contextmanager
+def _never_left_behind(process: subprocess.Popen[str]) -> Iterator[None]:
+    """End it after ``LIMIT_S``, or when we end ourselves, with all that it has started."""
+    clock = threading.Timer(LIMIT_S, _kill, (process.pid,))
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.cancel()
+        if process.returncode is None:
+            _kill(process.pid)
+            process.wait()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(psutil.Error):
+        first = psutil.Process(pid)
+        for process in (first, *first.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
 
 @dataclass
