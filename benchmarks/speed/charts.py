@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _ROW, _FOOT = 1000, 330, 170, 64, 34, 16
+_WIDTH, _LEFT, _RIGHT, _TOP, _ROW, _FOOT = 1000, 330, 210, 64, 34, 16
 _BAR = 20
 _GROUND, _TEXT, _SOFT = "#fbfaf7", "#222", "#555"
 _OURS, _OURS_EDGE, _PEER, _PEER_EDGE = "#74ad82", "#4f8a5e", "#d9d4c8", "#b9b2a3"

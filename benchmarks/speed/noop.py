@@ -79,17 +79,17 @@ def runners() -> list[Runner]:
     return [
         Runner(BARE, "Popen(...).wait()", "nothing", False, True, bare),
         Runner(OURS, "vidfleet run DIR --devices cpu:2 -- cp {video} {out}/x",
-               "log, record, ledger; the output appears whole", True, True, vidfleet_cost),
+               "log, folder that appears whole, record (resume)", True, True, vidfleet_cost),
         Runner("xargs", "xargs -P2 -n2 cp < PAIRS", "nothing", False, True, by_xargs),
         Runner("GNU parallel", "parallel -j2 < JOBS", "nothing", False, True,
                lambda place: by_lines(place, lambda: [peers.parallel(), f"-j{place.lanes}"])),
         Runner("GNU parallel, log and results", "parallel -j2 --joblog LOG --results DIR < JOBS",
-               "stdout, stderr, a line in the job log", True, True,
+               "two files of what it said, line in the job log (resume)", True, True,
                lambda place: by_lines(place, lambda: [
                    peers.parallel(), f"-j{place.lanes}", "--joblog", "joblog", "--results", "results"])),
         Runner("simple_gpu_scheduler", "simple_gpu_scheduler --gpus 0 1 < JOBS", "nothing", False, True,
                lambda place: by_lines(place, lambda: [simple, "--gpus", *map(str, range(place.lanes))])),
-        Runner("gpusched", "gpusched JOBS --sim 2 --poll 0.001", "log, a line in the journal", True, True,
+        Runner("gpusched", "gpusched JOBS --sim 2 --poll 0.001", "log, line in the journal (resume)", True, True,
                lambda place: by_lines(place, lambda: [
                    packer, "jobs.txt", "--sim", str(place.lanes), "--poll", "0.001"]), most_jobs=150),
         Runner("Ray actors, a call", "actor.run.remote(job)", "nothing", False, False,
