@@ -96,6 +96,13 @@ def test_the_bare_loop_of_the_same_turn_is_taken_off_and_nothing_off_a_call() ->
     assert above == {"runs": Spread(3.0, 2.0, 4.0, 2), "calls": Spread(0.6, 0.5, 0.7, 2)}
 
 
+def test_a_peer_that_ends_well_without_its_work_has_failed(tmp_path: Path) -> None:
+    place = noop.Place(tmp_path, lanes=1, jobs=4, few=2)
+    assert noop.by_lines(place, lambda: ["sh"]).job_ms != 0.0
+    with pytest.raises(PeerError, match="0 of 2 files were copied"):
+        noop.by_lines(place, lambda: ["true"])
+
+
 def test_no_order_ends_before_the_bound() -> None:
     assert makespan.bound([1.0, 1.0, 1.0, 1.0], 2) == 2.0
     assert makespan.bound([5.0, 1.0, 1.0, 1.0], 2) == 5.0

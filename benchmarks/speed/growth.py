@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import peers
 from benchmarks.speed import ours
 from benchmarks.speed.measuring import Case, Spread, Turn, interleaved, steady_rate, timed
-from benchmarks.speed.noop import OURS, as_lines
+from benchmarks.speed.noop import OURS, Place, as_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,11 +62,11 @@ def by_vidfleet(top: Path, videos: int, lanes: int) -> Growth:
 
 
 def by_parallel(top: Path, videos: int, lanes: int) -> Growth:
-    _, paths = ours.fresh_root(top, videos)
-    out = Path(tempfile.mkdtemp(prefix="out", dir=top))
-    lines = as_lines([["cp", str(path), str(out / path.stem)] for path in paths], " ")
+    batch = Place(top, lanes, videos, 0).batch(videos)
+    cwd = Path(tempfile.mkdtemp(prefix="cwd", dir=top))
     command = [peers.parallel(), f"-j{lanes}", "--joblog", "joblog", "--results", "results"]
-    took = timed(command, stdin=lines, cwd=out)
+    took = timed(command, stdin=as_lines(batch.commands, " "), cwd=cwd)
+    batch.check()
     return Growth(videos, lanes, took.seconds * 1e3 / videos, 0.0, took.seconds, took.peak_bytes / 2**20)
 
 

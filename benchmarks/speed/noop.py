@@ -39,6 +39,7 @@ class Cost:
     job_ms: float
     plan_ms: float = 0.0
     """Discovering, probing and planning a video; of ours alone."""
+    lanes: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,25 @@ class Place:
     jobs: int
     few: int
 
-    def commands(self, count: int) -> list[list[str]]:
+    def batch(self, count: int) -> Batch:
         """So many jobs, each with a place of its own to copy to, in a folder that nobody has used."""
         _, videos = ours.fresh_root(self.top, count)
         out = Path(tempfile.mkdtemp(prefix="out", dir=self.top))
-        return [["cp", str(video), str(out / video.stem)] for video in videos]
+        return Batch(out, [["cp", str(video), str(out / video.stem)] for video in videos])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs for a peer."""
+
+    out: Path
+    commands: list[list[str]]
+
+    def check(self) -> None:
+        """Some runners end well whatever their jobs did; raises PeerError where not every file was copied."""
+        done = len(list(self.out.iterdir()))
+        if done != len(self.commands):
+            raise peers.PeerError(f"{done} of {len(self.commands)} files were copied")
 
 
 def runners() -> list[Runner]:
@@ -104,14 +119,14 @@ def runners() -> list[Runner]:
 
 
 def bare(place: Place) -> Cost:
-    lines = as_lines(place.commands(place.jobs), "\t")
+    lines = as_lines(place.batch(place.jobs).commands, "\t")
     said = timed([peers.python(), str(HERE / "on_bare.py"), str(place.lanes)], stdin=lines).said
     return Cost(float(said) * 1e3 / place.jobs)
 
 
 def by_script(place: Place, script: str, kind: str) -> Cost:
     """A job's cost as a script measures it within; Ray's tells two times, joblib's the seconds between."""
-    lines = as_lines(place.commands(place.jobs), "\t")
+    lines = as_lines(place.batch(place.jobs).commands, "\t")
     command = [peers.python(), str(HERE / script), str(place.lanes), kind]
     times = [float(word) for word in timed(command, stdin=lines, environment=RAY_FLAGS).said.splitlines()[-1].split()]
     return Cost((times[-1] - (times[0] if len(times) > 1 else 0.0)) * 1e3 / place.jobs)
@@ -122,8 +137,10 @@ def by_xargs(place: Place) -> Cost:
     command = [peers.debian("xargs", "findutils"), f"-P{place.lanes}", "-n2", "cp"]
 
     def seconds(count: int) -> float:
-        pairs = [words[1:] for words in place.commands(count)]
-        return timed(command, stdin=as_lines(pairs, "\n")).seconds
+        batch = place.batch(count)
+        took = timed(command, stdin=as_lines([words[1:] for words in batch.commands], "\n"))
+        batch.check()
+        return took.seconds
 
     return Cost(slope(seconds(place.few), place.few, seconds(place.jobs), place.jobs) * 1e3)
 
@@ -132,10 +149,13 @@ def by_lines(place: Place, command: Callable[[], list[str]]) -> Cost:
     """A runner that takes lines of shell, on its standard input or in ``jobs.txt``."""
 
     def seconds(count: int) -> float:
-        lines = as_lines(place.commands(count), " ")
+        batch = place.batch(count)
+        lines = as_lines(batch.commands, " ")
         cwd = Path(tempfile.mkdtemp(prefix="cwd", dir=place.top))
         (cwd / "jobs.txt").write_text(lines)
-        return timed(command(), stdin=lines, cwd=cwd).seconds
+        took = timed(command(), stdin=lines, cwd=cwd)
+        batch.check()
+        return took.seconds
 
     return Cost(slope(seconds(place.few), place.few, seconds(place.jobs), place.jobs) * 1e3)
 
@@ -173,7 +193,7 @@ def above_bare(turns: list[Turn[Cost]], has_process: dict[str, bool]) -> dict[st
 
 
 def in_turn(runner: Runner, place: Place, _: int) -> Cost:
-    return runner.measure(replace(place, jobs=min(place.jobs, runner.most_jobs)))
+    return replace(runner.measure(replace(place, jobs=min(place.jobs, runner.most_jobs))), lanes=place.lanes)
 
 
 def measure(top: Path, repeats: int, *, quick: bool) -> tuple[dict[str, Any], list[Turn[Any]]]:

@@ -55,10 +55,11 @@ def noop(found: Found) -> str:
         is paid once (starting Python, a cluster, lanes) is left out: command-line runners are run over
         {found["jobs"]} jobs and over {found["few"]}, and the difference in time is divided by that in jobs; the clocks
         of Ray and joblib begin when their actors and workers are there (for one lane joblib has none, and calls by
-        itself). A call is a function that does nothing, without a process, and nothing is taken off for it. gpusched
-        gets simulated GPUs and fewer jobs: it reads its file anew at each look, so that a job takes longer the more of
-        them there are. vidfleet's clock begins where its ledger says that the plan is made; opening, probing and
-        planning a video takes {number(median(two[OURS], "plan_ms"))} ms more, before the first one starts."""
+        itself). What starts programs faster than Python's `Popen` is below zero. A call is a function that does
+        nothing, without a process, and nothing is taken off for it. gpusched gets simulated GPUs and fewer jobs: it
+        reads its file anew at each look, so that a job takes longer the more of them there are. vidfleet's clock
+        begins where its ledger says that the plan is made; opening, probing and planning a video takes
+        {number(median(two[OURS], "plan_ms"))} ms more, before the first one starts."""
     parts = [
         "## What a runner adds to a job",
         paragraph(text),
