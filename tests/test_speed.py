@@ -229,6 +229,20 @@ def test_warm_is_compared_with_the_cold_rate_and_with_ray_for_each_video() -> No
     assert sections.warm_verdict(tables.by_system(systems)) == "Warm lanes were not measured."
 
 
+def test_thread_budgets_stand_beside_none(tmp_path: Path) -> None:
+    both = [
+        {"library": "numpy", "lanes": 8, "budget": budget, "seconds": seconds, "cpu_s": 9.0, "threads": threads}
+        for budget, seconds, threads in (("all", 12.0, 2), ("share", 6.0, 1))
+    ]
+    (tmp_path / "threads.json").write_text(json.dumps(noop_found(*both)))
+    assert "| numpy | 8 | 6.0 | 12.0 | 2.00 | 9.0 | 9.0 | 1 and 2 |" in page.make_page(tmp_path)
+
+
+def test_figures_of_no_date_or_machine_are_not_told(tmp_path: Path) -> None:
+    (tmp_path / "threads.json").write_text(json.dumps({"rows": []}))
+    assert "## Thread budgets" not in page.make_page(tmp_path)
+
+
 def test_a_figure_that_nobody_measured_is_a_dash() -> None:
     assert tables.spread({"x": None}, "x") == tables.number(None) == "—"
     assert tables.spread({"x": spread(1000.0)}, "x", 0) == "1,000 (500 to 2,000)"

@@ -36,9 +36,10 @@ turns in brackets. The load before each turn is in the files.
 
 
 def read(results: Path, name: str) -> dict[str, Any] | None:
-    """One part's file, where there is one."""
+    """One part's file, where there is one; None as well where it does not say when and where it was measured."""
     path = results / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found if "machine" in found else None
 
 
 def make_page(results: Path = RESULTS) -> str:

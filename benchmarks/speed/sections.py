@@ -155,8 +155,8 @@ def warm(found: Found) -> str:
     text = f"""\
         A script that imports PyTorch {found["versions"]["torch"]} and then computes for {found["work_s"]} s, on
         {found["lanes"]} lanes. The work is {found["steps"]} matrix products on one thread, a number that was found
-        once, on this machine, so that they take that long when nothing else runs; it neither sleeps nor looks at a
-        clock. The script is the same for all but Ray, for which it was rewritten as an actor. A cold start takes
+        once, on this machine, so that they take so much processor time; it neither sleeps nor looks at a clock. The
+        script is the same for all but Ray, for which it was rewritten as an actor. A cold start takes
         seconds, so cold runs get fewer videos. *Running*: once each lane has ended its first video. *With the start*:
         from the command to the last result, planning and starting included."""
     head = ["", "videos", "running, videos/s", "with the start, videos/s", "called as"]
@@ -196,11 +196,34 @@ def warm_chart(found: Found) -> str:
 
 
 def threads(found: Found) -> str:
-    """Whatever columns the module has that measures it."""
-    rows = found["rows"]
-    head = list(rows[0])
-    cells = [[number(row[key]) if isinstance(row[key], float) else str(row[key]) for key in head] for row in rows]
-    return "\n\n".join(["## Thread budgets", table([name.replace("_", " ") for name in head], cells)])
+    """One row for each library and number of lanes; ``share`` is what a run does by itself, ``all`` has no budgets."""
+    pairs: dict[tuple[str, int], dict[str, Row]] = {}
+    for row in found["rows"]:
+        pairs.setdefault((row["library"], row["lanes"]), {})[row["budget"]] = row
+    rows = []
+    for (library, lanes), budgets in pairs.items():
+        share, everything = budgets["share"], budgets["all"]
+        rows.append([
+            library, str(lanes), number(share["seconds"], 1), number(everything["seconds"], 1),
+            number(everything["seconds"] / share["seconds"]), number(share["cpu_s"], 1), number(everything["cpu_s"], 1),
+            f"{share['threads']} and {everything['threads']}",
+        ])  # fmt: skip
+    text = f"""\
+        16 videos, of which each keeps a library busy that takes all cores unless it is told, through vidfleet: with
+        each lane held to its share of the {found["machine"]["cores"]} cores, which is what a run does by itself, and
+        with `--cores-per-lane all`, as without a runner that knows of it. Whole runs, by the clock and in processor
+        time; medians."""
+    head = [
+        "",
+        "lanes",
+        "share, s",
+        "all, s",
+        "all over share",
+        "share, processor s",
+        "all, processor s",
+        "threads each",
+    ]
+    return "\n\n".join(["## Thread budgets", paragraph(text), table(head, rows)])
 
 
 # ---- as work grows

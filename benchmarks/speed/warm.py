@@ -1,7 +1,7 @@
 """A script that imports PyTorch and then has little to do: 60 videos on two lanes, cold, warm, and by Ray actors.
 
-The work is a fixed number of matrix products on one thread, found once so that they take 0.2 s when nothing else
-runs; it neither sleeps nor looks at a clock. The script is the same for all but Ray, for which it was rewritten as an
+The work is a fixed number of matrix products on one thread, found once so that they take 0.2 s of processor time;
+it neither sleeps nor looks at a clock. The script is the same for all but Ray, for which it was rewritten as an
 actor (``on_ray.Torch``). A cold start takes seconds, so cold runs get fewer videos.
 
 Two rates are told, from the times at which results were written. *With the start*: all videos, over the time from the
@@ -56,10 +56,10 @@ import time, torch
 torch.set_num_threads(1)
 matrix, times = torch.eye(256), []
 for _ in range(5):
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(100):
         matrix = torch.tanh(matrix @ matrix + 0.5)
-    times.append((time.perf_counter() - began) / 100)
+    times.append((time.process_time() - began) / 100)
 print(min(times))
 """
 
