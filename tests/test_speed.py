@@ -103,6 +103,12 @@ def test_a_peer_that_ends_well_without_its_work_has_failed(tmp_path: Path) -> No
         noop.by_lines(place, lambda: ["true"])
 
 
+def test_times_are_found_before_what_a_cluster_says_when_it_ends() -> None:
+    assert noop.last_figures("up\n1.5 2.75\n*** aborted\n\n") == [1.5, 2.75]
+    with pytest.raises(PeerError, match="no times"):
+        noop.last_figures("Traceback\n")
+
+
 def test_no_order_ends_before_the_bound() -> None:
     assert makespan.bound([1.0, 1.0, 1.0, 1.0], 2) == 2.0
     assert makespan.bound([5.0, 1.0, 1.0, 1.0], 2) == 5.0
@@ -225,6 +231,7 @@ def test_warm_is_compared_with_the_cold_rate_and_with_ray_for_each_video() -> No
     told = sections.warm_verdict(tables.by_system(systems))
     assert told.startswith("Warm is 10.0 times the cold rate, 7.5 times with its start.")
     assert "25% more time than with Ray actors" in told
+    assert f"Ahead of vidfleet once all run: {warm.RAY}. Nobody is ahead of vidfleet with the start." in told
     systems[0] = warm_row(warm.WARM, None, None)
     assert sections.warm_verdict(tables.by_system(systems)) == "Warm lanes were not measured."
 

@@ -13,6 +13,7 @@ turn. What is paid once (starting Python, a cluster, the lanes) falls out:
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -128,8 +129,17 @@ def by_script(place: Place, script: str, kind: str) -> Cost:
     """A job's cost as a script measures it within; Ray's tells two times, joblib's the seconds between."""
     lines = as_lines(place.batch(place.jobs).commands, "\t")
     command = [peers.python(), str(HERE / script), str(place.lanes), kind]
-    times = [float(word) for word in timed(command, stdin=lines, environment=RAY_FLAGS).said.splitlines()[-1].split()]
+    times = last_figures(timed(command, stdin=lines, environment=RAY_FLAGS).said)
     return Cost((times[-1] - (times[0] if len(times) > 1 else 0.0)) * 1e3 / place.jobs)
+
+
+def last_figures(said: str) -> list[float]:
+    """The figures of the last line that has nothing else: Ray may say more when it ends."""
+    for line in reversed(said.splitlines()):
+        with contextlib.suppress(ValueError):
+            if figures := [float(word) for word in line.split()]:
+                return figures
+    raise peers.PeerError(f"no times in what it said: {said[-200:]}")
 
 
 def by_xargs(place: Place) -> Cost:

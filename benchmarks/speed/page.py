@@ -31,7 +31,8 @@ HEAD = """\
 
 Written by `make bench` out of `benchmarks/results/`; what was run is in `benchmarks/speed/`. Every system was run in
 turns with the others (A B C, A B C, ...) on one machine; the figures are medians, with the least and the most of all
-turns in brackets. The load before each turn is in the files.
+turns in brackets. The load before each turn is in the files. What runners do when something changes, dies or fails is
+another page: [behaviour.md](behaviour.md).
 """
 
 

@@ -178,7 +178,10 @@ def warm_verdict(systems: dict[str, Row]) -> str:
     if per_video is None:
         return told
     more = "more" if per_video >= 1 else "less"
-    return f"{told} A video takes {abs(per_video - 1):.0%} {more} time than with Ray actors."
+    told = f"{told} Running, a video takes {abs(per_video - 1):.0%} {more} time than with Ray actors."
+    for field, words in (("running_per_s", " once all run"), ("with_start_per_s", " with the start")):
+        told += f" {ahead(faster_than_us(systems, WARM, field, more_is_better=True), words)}"
+    return told
 
 
 def warm_chart(found: Found) -> str:
