@@ -19,7 +19,7 @@ import random
 import statistics
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -217,9 +217,11 @@ def one_turn(place: Place, repeat: int) -> list[Turn[Result]]:
     """Every system, four seconds apart and then beside each other."""
     everyone = systems()
     order = [everyone[(index + repeat) % len(everyone)] for index in range(len(everyone))]
+    stopped = threading.Event()
 
     def run(slot: int) -> Turn[Result]:
-        time.sleep(slot * APART_S)
+        if stopped.wait(slot * APART_S):
+            return Turn[Result](order[slot].name, 0.0, None, "stopped")
         load = round(os.getloadavg()[0], 2)
         try:
             turn = Turn(order[slot].name, load, order[slot].run(place))
@@ -229,7 +231,10 @@ def one_turn(place: Place, repeat: int) -> list[Turn[Result]]:
         return turn
 
     with ThreadPoolExecutor(len(order)) as pool:
-        return list(pool.map(run, range(len(order))))
+        try:
+            return list(pool.map(run, range(len(order))))
+        finally:
+            stopped.set()
 
 
 def measure(top: Path, repeats: int, *, quick: bool) -> tuple[dict[str, Any], list[Turn[Any]]]:
