@@ -226,10 +226,11 @@ def write(folder: Path, name: str, found: dict[str, Any], turns: Sequence[Turn[A
 
 
 def _commit() -> str:
-    said = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
-    return said.stdout.strip()
+    """The commit, with a plus where ``src`` has changed since."""
+    git = ["git", "-C", str(Path(__file__).parents[2])]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    same = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "src"], capture_output=True, check=False)
+    return head.stdout.strip() + ("+" if same.returncode else "")
 
 
 def _processor() -> str:
