@@ -28,11 +28,13 @@ from vidfleet.runner.finish import finish, is_disk_full, publish_whole_stage, re
 from vidfleet.runner.plan import judge_target
 from vidfleet.runner.publish import complete_publishing, is_half_published
 from vidfleet.runner.queue import Case, Queue, Running
+from vidfleet.runner.room import Room
 from vidfleet.runner.text import said
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from vidfleet.executors.base import Executor, LaneEvent
     from vidfleet.runner.claims import Claims
@@ -92,11 +94,12 @@ class Execution:
     def __init__(
         self, tasks: tuple[Task, ...], lanes: tuple[Lane, ...], *, workload: Workload, description: Description,
         executor: Executor, settings: RunSettings, claims: Claims, folder: RunFolder, tell: Callable[[Event], None],
-        tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool,
+        tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool, base: Path,
     ) -> None:  # fmt: skip
-        self._queue = Queue([Case(task) for task in tasks], lanes, settings.schedule)
+        at_first = [lane for lane in lanes if not lane.spare]
+        self._queue = Queue([Case(task) for task in tasks], at_first, settings.schedule)
         self._devices = Devices(lanes, settings.quarantine)
-        self._same_error = SameError(lanes)
+        self._same_error = SameError(at_first)
         if proven:
             self._same_error.succeeded()
         self._idle = list(lanes)
@@ -117,6 +120,7 @@ class Execution:
         self._host = socket.gethostname()
         self.outcomes: list[Outcome] = []
         self.notices: list[str] = []
+        self.room = Room(lanes, settings, base, description, self._notice)
         self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
 
     def run(self) -> None:
@@ -124,9 +128,10 @@ class Execution:
         next_tick = time.monotonic()
         self._fill_lanes()
         while self._running:
-            for event in self._executor.wait(max(next_tick - time.monotonic(), 0.0)):
+            for event in self._executor.wait(max(min(next_tick, self.room.next_look) - time.monotonic(), 0.0)):
                 self._hear(event)
             self._heed_stop()
+            self._heed_memory()
             self._heed_pause()
             self._fill_lanes()
             if time.monotonic() >= next_tick:
@@ -149,7 +154,9 @@ class Execution:
                 pass  # settled without an attempt: the lane takes the next
 
     def _take(self, lane: Lane) -> Case | None:
-        usable = [lane for lane in self._lanes if not self._devices.is_out(lane)]
+        if not self.room.may_begin(lane, len(self._running)):
+            return None
+        usable = [lane for lane in self._lanes if not self._devices.is_out(lane) and self.room.is_open(lane)]
         return self._queue.take(lane, list(self._running.values()), usable)
 
     def _is_ending(self) -> bool:
@@ -234,9 +241,11 @@ class Execution:
             memory_back_s=_MEMORY_BACK_S if self._has_gpu_alone(lane) else None,
             watches_gpu=bool(lane.device.uuid),
             cores=lane.cores,
+            variables=self.room.variables(lane),
         )
         self._idle.remove(lane)
         self._running[case.name] = Running(case, lane, time.time(), self._described)
+        self.room.began(self._running[case.name], start.launch)
         self._tell(AttemptStarted(task, lane, len(case.attempts) + 1))
         self._executor.start(lane, start)
 
@@ -290,10 +299,16 @@ class Execution:
     def _settle_attempt(self, running: Running, attempt: Attempt) -> None:
         case, task = running.case, running.case.task
         kind = BY_NAME.get(attempt.kind)
+        excused = self.room.ended(case.name, attempt, len(self._running))
         case.attempts.append(attempt)
         self._idle.append(running.lane)
         self._idle.sort(key=lambda lane: lane.index)
-        if attempt.kind == INTERRUPTED:
+        if (excused or (attempt.kind == INTERRUPTED and running.gives_way)) and not self._is_ending():
+            case.excused += excused
+            self._claims.release(task.stage)
+            self._tell(AttemptEnded(task, attempt, will_retry=True))
+            self._queue.put_first(case)
+        elif attempt.kind == INTERRUPTED:
             self._empty_stage(task)
             self._finish_case(case, attempt, "interrupted", "", attempt.reason)
         elif kind is None:
@@ -357,6 +372,8 @@ class Execution:
             number=len(case.attempts) + 1, lane=running.lane, host=self._host, started_at=running.started_at,
             ended_at=time.time(), kind=DONE, reason="", evidence=evidence,
         )  # fmt: skip
+        if running.gives_way and evidence.cancelled:
+            return replace(attempt, kind=INTERRUPTED, reason="memory was short, and it was the youngest: it runs again")
         if evidence.cancelled or (evidence.declared_kind == "crash" and self._stop.times):
             return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
         kind = recognise(evidence)
@@ -374,7 +391,7 @@ class Execution:
 
     def _may_retry(self, case: Case, kind: Kind) -> bool:
         """Whether there is a try left; failures on a GPU that is out have used up none."""
-        used = sum(a.kind == kind.name and not self._devices.blamed(a) for a in case.attempts[:-1])
+        used = sum(a.kind == kind.name and not self._devices.blamed(a) for a in case.attempts[:-1]) - case.excused
         allowed = self._settings.retries if kind.retries is None else kind.retries
         return not self._is_ending() and used < allowed
 
@@ -419,6 +436,15 @@ class Execution:
         for running in self._running.values():
             if not running.ended or self._stop.times > 1:
                 self._executor.cancel(running.lane, grace_s)
+
+    def _heed_memory(self) -> None:
+        """Where memory runs short, the youngest attempt makes way for the others, and runs again later."""
+        if time.monotonic() < self.room.next_look:
+            return
+        running = self.room.look(() if self._is_ending() else tuple(self._running.values()))
+        if running:
+            running.gives_way = True
+            self._executor.cancel(running.lane, self.room.grace_s)
 
     def _heed_pause(self) -> None:
         """Ctrl-Z: attempts stand still with us, and go on with us."""

@@ -38,7 +38,7 @@ from vidfleet.runner.show.show_plan import write_plan
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural, said
 from vidfleet.settings import RunSettings
-from vidfleet.worker.lanes import make_lanes
+from vidfleet.worker.lanes import make_lanes, share_cores
 from vidfleet.workloads.adjusted import Adjusted
 from vidfleet.workloads.base import Description, Workload
 
@@ -62,6 +62,11 @@ class Prepared:
     notices: tuple[str, ...]
     expected_rate: float = 0.0
     """Cost per second of one lane, as earlier runs have shown; 0 where nothing is known."""
+
+    @property
+    def first_lanes(self) -> tuple[Lane, ...]:
+        """Without the spare ones, of which nobody knows yet whether they will be used."""
+        return tuple(lane for lane in self.lanes if not lane.spare)
 
     @property
     def base(self) -> Path:
@@ -129,7 +134,7 @@ def execute(
     claims, made_by = Claims(folder.path), _made_by(folder)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
     _remember_unreadable(prepared)
-    lanes = prepared.lanes[: max(len(plan.tasks), 1)] if prepared.settings.schedule != "round-robin" else prepared.lanes
+    lanes = _needed(prepared)
     stop = stop or Stop()
     with _listening(show, plain, folder) as listeners:
         tell = listeners.tell
@@ -148,7 +153,7 @@ def execute(
     outcomes = tuple(sorted((*settled, *_look_again(execution.outcomes, prepared)), key=lambda o: o.video.position))
     trouble = (f"the ledger is not whole: {listeners.ledger.trouble}",) if listeners.ledger.trouble else ()
     summary = Summary(
-        outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
+        outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=_used(lanes, outcomes),
         stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
     )  # fmt: skip
     remember_rates(prepared.base, prepared.description.name, summary.outcomes)
@@ -157,6 +162,20 @@ def execute(
     except OSError as error:  # a full disk: what was done is done, and told on the screen
         return replace(summary, notices=(*summary.notices, f"the report cannot be written ({said(error)})"))
     return summary
+
+
+def _used(lanes: tuple[Lane, ...], outcomes: tuple[Outcome, ...]) -> tuple[Lane, ...]:
+    """All lanes, of the spare ones those that had an attempt."""
+    used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
+    return tuple(lane for lane in lanes if not lane.spare or lane.index in used)
+
+
+def _needed(prepared: Prepared) -> tuple[Lane, ...]:
+    """No more lanes than videos; what the others would have of the cores, these get."""
+    few = prepared.lanes[: max(len(prepared.plan.tasks), 1)]
+    if prepared.settings.schedule == "round-robin" or len(few) == len(prepared.lanes):
+        return prepared.lanes
+    return share_cores(few, prepared.settings)
 
 
 def _existing(folder: Path) -> Path:
@@ -260,6 +279,7 @@ def _work(
         prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
         executor=executor, settings=prepared.settings, claims=claims, folder=folder, tell=tell, tick=tick,
         stop=stop, made_by=made_by, proven=any(o.state == "up_to_date" for o in prepared.plan.settled),
+        base=prepared.base,
     )  # fmt: skip
     stop.arm(executor.wake)
     try:
@@ -270,6 +290,7 @@ def _work(
     finally:
         executor.close()
         claims.release_all()
+        execution.room.keep()
     return execution
 
 

@@ -226,7 +226,7 @@ class OneShot(Running):
 
     def __init__(self, start: Start, program: Program) -> None:
         super().__init__()
-        self.spawn(program.argv, program.folder, dict(program.environment), start.cores)
+        self.spawn(program.argv, program.folder, {**dict(start.variables), **dict(program.environment)}, start.cores)
         self.begin_attempt(start)
 
 

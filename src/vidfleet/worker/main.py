@@ -154,7 +154,7 @@ class Worker:
             else:
                 if self._hosted is None or not self._hosted.fits(start.launch):
                     self._drop_host()
-                    self._hosted = Hosted(start.launch, start.cores)
+                    self._hosted = Hosted(start.launch, start.cores, start.variables)
                 self._hosted.begin(start, start.launch)
                 self._running = self._hosted
         except OSError as error:  # no such program, no memory for a process

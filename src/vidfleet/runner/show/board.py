@@ -52,6 +52,7 @@ class Board:
     started_at: float = 0.0
     ended: RunEnded | None = None
     lanes: tuple[Lane, ...] = ()
+    """Spare ones only once they are used."""
     running: dict[int, Running] = field(default_factory=dict)
     """By the index of the lane."""
     counts: Counter[State] = field(default_factory=Counter)
@@ -77,6 +78,8 @@ class Board:
                 self._start(event, at)
             case AttemptStarted(task, lane, number):
                 self._waiting.pop(task.video.relative, None)
+                if lane.spare and lane not in self.lanes:
+                    self.lanes = tuple(sorted((*self.lanes, lane), key=lambda known: known.index))
                 self.running[lane.index] = Running(task, lane, number, at)
             case AttemptProgress(task, lane, stage, share_done):
                 self._progress(lane, task, stage, share_done)
@@ -135,7 +138,8 @@ class Board:
         return max(item.task.cost / rate - elapsed, elapsed * _OVERDUE_SHARE)
 
     def _start(self, event: RunStarted, at: float) -> None:
-        self.root, self.workload, self.lanes, self.started_at = event.root, event.workload, event.lanes, at
+        self.root, self.workload, self.started_at = event.root, event.workload, at
+        self.lanes = tuple(lane for lane in event.lanes if not lane.spare)
         self._waiting = {task.video.relative: task.cost for task in event.tasks}
         self._cost = sum(self._waiting.values())
         self._expected_rate = event.expected_rate

@@ -40,7 +40,7 @@ def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
         "fingerprint": prepared.description.fingerprint,
         "settings": {name: str(value) if name == "output" and value else value for name, value in settings.items()},
         "notices": list(prepared.notices),
-        "lanes": [lane_to_plain(lane) for lane in prepared.lanes],
+        "lanes": [lane_to_plain(lane) for lane in prepared.first_lanes],
         "expected_s": _expected_s(prepared),
         "tasks": [
             {
@@ -66,7 +66,7 @@ def _expected_s(prepared: Prepared) -> list[float] | None:
     """How long each lane has work, as earlier runs have shown; nothing where there was none."""
     if not prepared.expected_rate:
         return None
-    loads = cost_by_lane(prepared.plan.tasks, len(prepared.lanes), prepared.settings.schedule)
+    loads = cost_by_lane(prepared.plan.tasks, len(prepared.first_lanes), prepared.settings.schedule)
     return [round(load / prepared.expected_rate, 1) for load in loads]
 
 
@@ -79,7 +79,7 @@ def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
     done = sum(outcome.state == "up_to_date" for outcome in plan.settled)
     page.line(
         f"{prepared.description.name}: {plural(len(plan.tasks), 'video')} would run ({length(video_s)} of film), "
-        f"{done} up to date, on {plural(len(prepared.lanes), 'lane')}",
+        f"{done} up to date, on {plural(len(prepared.first_lanes), 'lane')}",
         "bold",
     )
     if need := estimate(plan.tasks, prepared.description):
@@ -110,15 +110,15 @@ def _write_lanes(prepared: Prepared, page: Page) -> None:
     """Each lane's share of the cost, and a video that nothing can hide."""
     if not prepared.plan.tasks:
         return
-    loads = cost_by_lane(prepared.plan.tasks, len(prepared.lanes), prepared.settings.schedule)
+    loads = cost_by_lane(prepared.plan.tasks, len(prepared.first_lanes), prepared.settings.schedule)
     longest = max(prepared.plan.tasks, key=lambda task: task.cost)
     whole = sum(loads)
     rate = prepared.expected_rate
     shares = "  ".join(
         f"{lane.label} {about(load / rate) if rate else f'{100 * load / whole:.0f} %'}"
-        for lane, load in zip(prepared.lanes, loads, strict=True)
+        for lane, load in zip(prepared.first_lanes, loads, strict=True)
     )
     page.line(f"expected time, by earlier runs: {shares}" if rate else f"share of the work: {shares}")
-    if len(prepared.lanes) > 1 and longest.cost > whole / len(prepared.lanes):
+    if len(prepared.first_lanes) > 1 and longest.cost > whole / len(prepared.first_lanes):
         name = printable(longest.video.relative)
         page.line(f"{name} alone takes longer than all others on the other lanes: the run ends with it", "yellow")
