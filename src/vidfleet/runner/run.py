@@ -153,7 +153,7 @@ def execute(
     outcomes = tuple(sorted((*settled, *_look_again(execution.outcomes, prepared)), key=lambda o: o.video.position))
     trouble = (f"the ledger is not whole: {listeners.ledger.trouble}",) if listeners.ledger.trouble else ()
     summary = Summary(
-        outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=_used(lanes, outcomes),
+        outcomes, folder.path, started_at, ended_at, lanes=_used(lanes, outcomes),
         stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
     )  # fmt: skip
     remember_rates(prepared.base, prepared.description.name, summary.outcomes)
