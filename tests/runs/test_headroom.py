@@ -81,7 +81,7 @@ def test_greedy_scripts_are_all_done_and_the_kernel_kills_none(fleet: Fleet, sma
     assert result.returncode == 0, result.stdout
     assert _kills(small_machine) == 0
     assert "memory is short (" in result.stdout
-    assert " is ended and runs again later" in result.stdout
+    assert "interrupted: memory was short, and it was the youngest" in result.stdout
     assert {state for state, _ in fleet.outcomes().values()} == {"done"}
 
 

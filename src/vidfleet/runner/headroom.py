@@ -90,11 +90,12 @@ class Headroom:
         if youngest.ended:
             return None  # --on-stop
         self._gives_way = youngest.case.name
+        if self._most is None:  # said once: what else gives way stands in its own line
+            self._say(
+                f"memory is short ({_gb(available)} GB left): the youngest attempt is ended and runs again later, and "
+                "fewer run at a time for now"
+            )
         self._most = len(running) - 1
-        self._say(
-            f"memory is short ({_gb(available)} GB left): {youngest.case.task.video.relative} is ended and runs again "
-            f"later; no more than {self._most} at a time for now"
-        )
         return youngest
 
     def ended(self, name: str, attempt: Attempt, running: int) -> None:
