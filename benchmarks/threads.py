@@ -63,14 +63,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Reach:
-    """How many threads a library has, how many cores these may use, and how many it kept busy."""
+    """How many threads a library has, and how many cores these may use."""
 
     library: str
     given: str
     """``nothing``, ``variables`` or ``lane``."""
     threads: int
     cores: int
-    busy: float
 
 
 def measure(
@@ -134,7 +133,12 @@ def _one(library: str, python: str, lanes: int, budget: str) -> tuple[float, flo
         settings = RunSettings(devices=f"cpu:{lanes}", cores_per_lane="all" if budget == "all" else "")
         _run(root, library, python, UNITS[library], settings)
         seconds = time.monotonic() - began
-        return seconds, _below_s() - cpu_s, json.loads(next(root.rglob("seen.json")).read_text())["threads"], load
+        took = seconds, _below_s() - cpu_s
+        print(
+            f"{library} {lanes} {budget}: {took[0]:.1f} s, {took[1]:.1f} s of processor time; load {load:.1f}",
+            file=sys.stderr,
+        )
+        return *took, json.loads(next(root.rglob("seen.json")).read_text())["threads"], load
 
 
 def _run(root: Path, library: str, python: str, units: int, settings: RunSettings) -> None:
@@ -152,18 +156,19 @@ def _below_s() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--no-reach", action="store_true", help="keep what the file says of it")
     parser.add_argument("--python", action="append", default=[], metavar="LIBRARY=PROGRAM")
     options = parser.parse_args()
     pythons = dict(word.split("=", 1) for word in options.python)
     for name in THREAD_VARIABLES:
         os.environ.pop(name, None)
-    found: dict[str, object] = {"reach": [asdict(item) for item in reach(pythons=pythons)]}
-    print(json.dumps(found), flush=True)
-    found |= {
+    seen = json.loads(RESULTS.read_text())["reach"] if options.no_reach else None
+    found = {
+        "reach": seen or [asdict(item) for item in reach(pythons=pythons)],
         "measured": [asdict(item) for item in measure(repeats=options.repeats)],
     }
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found["measured"]))
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

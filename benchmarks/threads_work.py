@@ -1,7 +1,7 @@
 """A program that works with one library for a while, as a user's script would: it says nothing about threads.
 
 ``python threads_work.py LIBRARY UNITS FILE [VIDEO]``: does so many units of work, and writes into FILE how many
-threads the process had, how many cores they might use, and how many cores were busy on average.
+threads the process had, and how many cores they might use.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import io
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,13 +101,10 @@ def main() -> None:
     library, units, file = sys.argv[1:4]
     work = LIBRARIES[library]()
     work()
-    wall, cpu = time.monotonic(), time.process_time()
     for _ in range(int(units)):
         seen = work()
-    took = time.monotonic() - wall
     threads, cores = seen if library == "pyav" else now()
-    busy = (time.process_time() - cpu) / max(took, 1e-9)
-    Path(file).write_text(json.dumps({"threads": threads, "cores": cores, "busy": round(busy, 2)}))
+    Path(file).write_text(json.dumps({"threads": threads, "cores": cores}))
 
 
 if __name__ == "__main__":

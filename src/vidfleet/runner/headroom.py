@@ -80,6 +80,7 @@ class Headroom:
         if memory is None or not self._floor_bytes:
             return None
         available = self._available_bytes = memory.available_bytes
+        self._room_bytes = max(self._room_bytes, available - self._floor_bytes)  # others have let go of theirs
         if available < _NEAR * self._floor_bytes:
             self.next_look = time.monotonic() + _BETWEEN_LOOKS_NEAR_S
         if available < self._floor_bytes:

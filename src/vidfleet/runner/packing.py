@@ -241,7 +241,7 @@ class Packing:
             if not faster:
                 tried = kind.at_once
                 self._change(kind, tried - 1)
-                self._settle(kind, f"{tried} do {ratio:.2g} times the work of {tried - 1}")
+                self._settle(kind, f"{tried} do {ratio:.2f} times the work of {tried - 1}")
                 return
             kind.gain *= ratio
         if kind.at_once == kind.most:
@@ -262,7 +262,7 @@ class Packing:
 
     def _settle(self, kind: _Kind, why: str) -> None:
         kind.settled = True
-        got = f", {kind.gain:.2g} times the work of one" if kind.at_once > 1 else ""
+        got = f", {kind.gain:.1f} times the work of one" if kind.at_once > 1 else ""
         used = kind.peak_bytes * kind.at_once
         memory = f"; {_gb(used)} of {_gb(kind.gpus[0].total_bytes)} GB" if used and kind.gpus[0].total_bytes else ""
         each = " on each" if len(kind.gpus) > 1 else ""

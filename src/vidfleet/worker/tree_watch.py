@@ -1,7 +1,7 @@
 """What an attempt's processes are together, looked at once a second: their memory, and the cores that they keep to.
 
 Memory is what each has for itself and the most that one of them shares (libraries, files, shared memory): pages that
-forks have in common count for each. The kernel's exact count (``smaps_rollup``) takes 20 ms a gigabyte; this one takes
+forks have in common count for each. The kernel's exact count (``smaps_rollup``) takes 10 ms a gigabyte; this one takes
 0.05 ms a process.
 """
 
