@@ -123,6 +123,21 @@ def test_what_an_earlier_run_has_found_is_where_it_begins(tmp_path: Path) -> Non
     assert [line.packing.is_open(lane) for lane in line.lanes[:2]] == [True, False]
 
 
+def test_a_run_that_ends_early_keeps_what_it_has_proven_and_the_next_goes_on_there(tmp_path: Path) -> None:
+    said: list[str] = []
+    line = _line(tmp_path, said)
+    line.work(20, lambda n: min(1.0, 5 / n))
+    (name, found), *_ = line.packing.found().items()
+    assert not found.settled
+    assert 1 < found.at_once < 5
+    again = _line(tmp_path, said, {name: found})
+    again.work(60, lambda n: min(1.0, 5 / n))
+    (found,) = again.packing.found().values()
+    assert (found.at_once, found.settled) == (5, True)
+    assert found.gain == pytest.approx(5, rel=0.2)
+    assert said[0].endswith("as an earlier run has found so far")
+
+
 def test_noise_is_waited_out_and_work_is_what_explains_the_time() -> None:
     """By number where videos take equally long whatever their length; by cost where they do not."""
     alike = [Took(cost, 10.0) for cost in (1.0, 5.0, 9.0, 2.0)]

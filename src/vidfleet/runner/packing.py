@@ -40,6 +40,8 @@ class Found:
     """Its work a second, in terms of one at a time."""
     peak_bytes: int
     """The most that one attempt was seen to hold of the GPU's memory; 0 where nothing tells."""
+    settled: bool = True
+    """More have been tried, or cannot be; else the run ended before that was known."""
 
 
 @dataclass(slots=True)
@@ -80,6 +82,8 @@ class _Kind:
     gpus: list[_Gpu] = field(default_factory=list)
     most: int = 1
     at_once: int = 1
+    proven: int = 1
+    """The number that was last found to pay."""
     settled: bool = False
     changes: int = 0
     peak_bytes: int = 0
@@ -146,8 +150,10 @@ class Packing:
             return
         kind.peak_bytes = found.peak_bytes
         if found.at_once <= kind.most and kind.fits(found.at_once):
-            kind.at_once, kind.gain, kind.settled = found.at_once, found.gain, True
-            self._say(f"{kind.name}: {found.at_once} at a time, as an earlier run has found")
+            kind.at_once = kind.proven = found.at_once
+            kind.gain, kind.settled = found.gain, found.settled
+            so_far = "" if found.settled else " so far"
+            self._say(f"{kind.name}: {found.at_once} at a time, as an earlier run has found{so_far}")
 
     # ---- the gate
 
@@ -230,8 +236,8 @@ class Packing:
     def _judge(self, kind: _Kind) -> None:
         """Take one more at a time, or one fewer, or stay, or wait for more videos."""
         here, before = kind.took[kind.at_once], kind.took[kind.at_once - 1]
-        if kind.at_once == 1:
-            if len(here) < enough(1):
+        if not before:  # the first number of this run
+            if len(here) < enough(kind.at_once):
                 return
         else:
             faster = is_faster(before, kind.at_once - 1, here, kind.at_once)
@@ -244,6 +250,7 @@ class Packing:
                 self._settle(kind, f"{tried} do {ratio:.2f} times the work of {tried - 1}")
                 return
             kind.gain *= ratio
+            kind.proven = kind.at_once
         if kind.at_once == kind.most:
             self._settle(kind, f"more than {kind.most} are not tried")
         elif not kind.fits(kind.at_once + 1):
@@ -283,9 +290,14 @@ class Packing:
         return True
 
     def found(self) -> dict[str, Found]:
-        """What is settled, by kind of GPU."""
-        settled = {name: kind for name, kind in self._kinds.items() if kind.settled}
-        return {name: Found(kind.at_once, round(kind.gain, 3), kind.peak_bytes) for name, kind in settled.items()}
+        """What is known by now, by kind of GPU; nothing of one at a time, where more were not tried to the end."""
+        return {
+            name: Found(
+                kind.at_once if kind.settled else kind.proven, round(kind.gain, 3), kind.peak_bytes, kind.settled
+            )
+            for name, kind in self._kinds.items()
+            if kind.settled or kind.proven > 1
+        }
 
 
 def _gb(size_bytes: int) -> str:

@@ -128,7 +128,7 @@ def _found(plain: Any) -> Found:  # noqa: ANN401 - whatever stands there
     gain = float(plain["gain"])
     if not 0 < gain <= _MOST_AT_ONCE:
         raise ValueError(f"no gain: {gain}")
-    return Found(at_once, gain, _number(plain["peak_bytes"], 0, _MOST_BYTES))
+    return Found(at_once, gain, _number(plain["peak_bytes"], 0, _MOST_BYTES), plain.get("settled") is not False)
 
 
 def _number(value: Any, least: int, most: int) -> int:  # noqa: ANN401
