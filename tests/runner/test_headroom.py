@@ -71,6 +71,10 @@ def test_short_memory_lets_nothing_begin_and_very_short_memory_ends_the_youngest
     machine.available_gib = 3.9
     assert headroom.look(running) is None
     assert not headroom.may_begin(3)
+    assert not headroom.may_begin(2)
+    (said,) = machine.said
+    assert said.startswith("4.2 GB of memory are free, and 4.3 are kept free (--memfree): nothing new begins")
+    machine.said.clear()
     assert headroom.may_begin(0)
     machine.available_gib = 1.9
     assert headroom.look(running) is running[2]

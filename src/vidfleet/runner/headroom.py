@@ -50,6 +50,7 @@ class Headroom:
         self._gives_way = ""
         """The attempt that was told to end, until it has."""
         self._told: set[int] = set()
+        """What was said: numbers that fit, 0 for want of memory."""
         self.next_look = time.monotonic() + _BETWEEN_LOOKS_S if self._floor_bytes else float("inf")
         """When to call :meth:`look`, by the monotonic clock."""
 
@@ -62,16 +63,23 @@ class Headroom:
         """Whether one more may begin beside so many that run."""
         if not running or not self._floor_bytes:
             return True
-        if self._gives_way or self._available_bytes < self._floor_bytes or running >= (self._most or running + 1):
+        if self._available_bytes < self._floor_bytes:
+            if 0 not in self._told:
+                self._told.add(0)
+                free = f"{_gb(self._available_bytes)} GB of memory are free, and {_gb(self._floor_bytes)} are kept free"
+                self._say(f"{free} (--memfree): nothing new begins beside what runs until there are more")
+            return False
+        if self._gives_way or running >= (self._most or running + 1):
             return False
         fit = self._room_bytes // self.peak_bytes if self.peak_bytes else running + 1
-        if running + 1 > max(fit, 1) and fit not in self._told:
+        fit = max(fit, 1)
+        if running + 1 > fit and fit not in self._told:
             self._told.add(fit)
             self._say(
-                f"{max(fit, 1)} at a time: one takes up to {_gb(self.peak_bytes)} GB of memory, and "
+                f"{fit} at a time: one takes up to {_gb(self.peak_bytes)} GB of memory, and "
                 f"{_gb(max(self._room_bytes, 0))} GB are there for them"
             )
-        return running + 1 <= max(fit, 1)
+        return running + 1 <= fit
 
     def look(self, running: Sequence[Running]) -> Running | None:
         """See how much is available; the attempt that has to give way, where it is too little for all that run."""
