@@ -84,7 +84,7 @@ def _settled(fleet: Fleet) -> dict[str, Any]:
 @pytest.mark.slow
 def test_where_three_are_no_faster_than_two_it_stays_with_two(auto: Fleet) -> None:
     """It says so, and the next run begins there."""
-    words = _work(auto, "(1 if n < 3 else 1.2 / n)")
+    words = _work(auto, "(1 if n < 3 else 0.25)")
     result = auto.run(*words)
     assert result.returncode == 0, result.stdout
     assert _most_at_a_time(auto) == 3
