@@ -142,7 +142,9 @@ class Lane:
     threads: int
     """Its share of the machine's cores."""
     cores: tuple[int, ...] = ()
-    """The cores that its attempts keep to, near its GPU; any where there are none."""
+    """The cores that its attempts keep to, near its GPU where that is known; any where there are none."""
+    spare: bool = False
+    """Used only where ``--per-gpu auto`` finds that one more at a time on its GPU pays."""
 
     @property
     def label(self) -> str:
@@ -202,7 +204,7 @@ class Evidence:
     cpu_s: float = 0.0
     """Processor time of the attempt and its descendants that were waited for."""
     peak_memory_bytes: int = 0
-    """Largest resident set of one process of the attempt."""
+    """Largest resident set of one process of the attempt, or of all together where that was seen to be more."""
     peak_gpu_memory_bytes: int = 0
     """Most memory of its GPU that its processes were seen to hold; 0 where none was seen, or nothing tells."""
     ended_leftovers: int = 0

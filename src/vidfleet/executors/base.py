@@ -37,7 +37,10 @@ class Executor(Protocol):
     """Lanes somewhere."""
 
     def open(self, lanes: Sequence[Lane], mark: str) -> None:
-        """Start the lanes' workers; everything below them carries ``mark`` in its environment."""
+        """Start the lanes' workers; everything below them carries ``mark`` in its environment.
+
+        A spare lane may have none before its first attempt.
+        """
         ...
 
     def start(self, lane: Lane, start: Start) -> None:

@@ -58,7 +58,8 @@ class LocalExecutor:
         """See :class:`~vidfleet.executors.base.Executor`."""
         self._mark = mark
         for lane in lanes:
-            self._start_worker(lane)
+            if not lane.spare:  # those have their workers when they have their first attempts
+                self._start_worker(lane)
 
     def _start_worker(self, lane: Lane) -> None:
         worker = WorkerProcess(lane, self._mark)
@@ -67,6 +68,8 @@ class LocalExecutor:
 
     def start(self, lane: Lane, start: Start) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
+        if lane.index not in self._workers:
+            self._start_worker(lane)
         self._attempts[lane.index] = start.attempt
         self._be_patient(lane.index)
         beat_s = self._silence_s / _BEATS_MISSED

@@ -27,10 +27,12 @@ from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted
 from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
 from vidfleet.runner.finish import finish, remember_failure
 from vidfleet.runner.queue import Case, Over, Queue, Running
+from vidfleet.runner.room import Room
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from vidfleet.executors.base import Executor, LaneEvent
     from vidfleet.runner.claims import Claims
@@ -91,13 +93,16 @@ class Execution:
     def __init__(
         self, tasks: tuple[Task, ...], lanes: tuple[Lane, ...], *, workload: Workload, description: Description,
         executor: Executor, settings: RunSettings, claims: Claims, folder: RunFolder, tell: Callable[[Event], None],
-        tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool, forecast: Forecast,
+        tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool, forecast: Forecast, base: Path,
     ) -> None:  # fmt: skip
-        self._queue = Queue([Case(task) for task in tasks], lanes, settings.schedule, forecast=forecast)
+        at_first = [lane for lane in lanes if not lane.spare]
+        self._queue = Queue([Case(task) for task in tasks], at_first, settings.schedule, forecast=forecast)
         self._devices = Devices(lanes, settings.quarantine)
-        self._same_error = SameError(lanes)
+        self._same_error = SameError(at_first)
         if proven:
             self._same_error.succeeded()
+        self._places = len(at_first)
+        """How many videos run at a time, spare lanes apart."""
         self._idle = list(lanes)
         self._lanes = lanes
         self._usable = list(lanes)
@@ -120,6 +125,7 @@ class Execution:
         self._host = socket.gethostname()
         self.outcomes: list[Outcome] = []
         self.notices: list[str] = []
+        self.room = Room(lanes, settings, base, description, self._notice)
         self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
 
     def run(self) -> None:
@@ -128,11 +134,13 @@ class Execution:
         has_more_to_do = True
         self._fill_lanes()
         while self._running:
-            events = self._executor.wait(0.0 if has_more_to_do else max(next_tick - time.monotonic(), 0.0))
+            next_look = min(next_tick, self.room.next_look)
+            events = self._executor.wait(0.0 if has_more_to_do else max(next_look - time.monotonic(), 0.0))
             for event in events:
                 self._hear(event)
             self._follow_up()
             self._heed_stop()
+            self._heed_memory()
             self._heed_pause()
             self._fill_lanes()
             is_pressing = bool(events) and len(self._running) > 1  # another lane may be through meanwhile
@@ -165,7 +173,10 @@ class Execution:
             # settled without an attempt: the lane takes the next
 
     def _take(self, lane: Lane) -> Case | None:
-        case = self._queue.take(lane, list(self._running.values()), self._usable)
+        if not self.room.may_begin(lane, len(self._running)):
+            return None
+        usable = [lane for lane in self._usable if self.room.is_open(lane)]
+        case = self._queue.take(lane, list(self._running.values()), usable)
         self._waiting -= case is not None
         return case
 
@@ -198,9 +209,11 @@ class Execution:
             memory_back_s=_MEMORY_BACK_S if self._has_gpu_alone(lane) else None,
             watches_gpu=bool(lane.device.uuid),
             cores=lane.cores,
+            variables=self.room.variables(lane),
         )
         self._idle.remove(lane)
         self._running[case.name] = Running(case, lane, time.time(), made.described)
+        self.room.began(self._running[case.name], start.launch)
         self._starts.append(AttemptStarted(task, lane, len(case.attempts) + 1))
         if settings.on_stop:  # from the ledger the next start knows what a killed run has left
             self._tell_of_starts()
@@ -220,13 +233,13 @@ class Execution:
         if self._is_ending() or not self._running:
             self._deck.clear()
             return False
-        count = min(len(self._lanes), self._waiting)
+        count = min(self._places, self._waiting)
         if len(self._deck) >= count:
             return False
         case = next((case for case in self._queue.peek(count) if case not in self._deck), None)
         if case is None:
             return False
-        if case.attempts or self._deck.ready >= self._waiting - len(self._lanes):
+        if case.attempts or self._deck.ready >= self._waiting - self._places:
             self._deck.pass_over(case)
         else:
             self._deck.put(case)
@@ -266,7 +279,7 @@ class Execution:
             self._settle_attempt(running, running.ended)
             return
         self._over.append(Over(running, evidence, time.time()))
-        if self._goes_on_at_once(evidence):
+        if self._goes_on_at_once(evidence) and not self.room.packs(running.lane):
             self._offer_work_to(running.lane)
 
     def _free(self, lane: Lane) -> None:
@@ -305,8 +318,15 @@ class Execution:
     def _settle_attempt(self, running: Running, attempt: Attempt) -> None:
         case, task = running.case, running.case.task
         kind = BY_NAME.get(attempt.kind)
+        excused = self.room.ended(case.name, attempt, len(self._running))
         case.attempts.append(attempt)
-        if attempt.kind == INTERRUPTED:
+        if (excused or (attempt.kind == INTERRUPTED and running.gives_way)) and not self._is_ending():
+            case.excused += excused
+            self._claims.release(task.stage)
+            self._tell(AttemptEnded(task, attempt, will_retry=True))
+            self._queue.put_first(case)
+            self._waiting += 1
+        elif attempt.kind == INTERRUPTED:
             self._empty_stage(task)
             self._finish_case(case, attempt, "interrupted", "", attempt.reason)
         elif kind is None:
@@ -374,6 +394,8 @@ class Execution:
             number=len(case.attempts) + 1, lane=running.lane, host=self._host, started_at=running.started_at,
             ended_at=over.ended_at, kind=DONE, reason="", evidence=evidence,
         )  # fmt: skip
+        if running.gives_way and evidence.cancelled:
+            return replace(attempt, kind=INTERRUPTED, reason="memory was short, and it was the youngest: it runs again")
         if evidence.cancelled or (evidence.declared_kind == "crash" and self._stop.times):
             return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
         kind = recognise(evidence)
@@ -391,7 +413,7 @@ class Execution:
 
     def _may_retry(self, case: Case, kind: Kind) -> bool:
         """Whether there is a try left; failures on a GPU that is out have used up none."""
-        used = sum(a.kind == kind.name and not self._devices.blamed(a) for a in case.attempts[:-1])
+        used = sum(a.kind == kind.name and not self._devices.blamed(a) for a in case.attempts[:-1]) - case.excused
         allowed = self._settings.retries if kind.retries is None else kind.retries
         return not self._is_ending() and used < allowed
 
@@ -436,6 +458,15 @@ class Execution:
         for running in self._running.values():
             if not running.ended or self._stop.times > 1:
                 self._executor.cancel(running.lane, grace_s)
+
+    def _heed_memory(self) -> None:
+        """Where memory runs short, the youngest attempt makes way for the others, and runs again later."""
+        if time.monotonic() < self.room.next_look:
+            return
+        running = self.room.look(() if self._is_ending() else tuple(self._running.values()))
+        if running:
+            running.gives_way = True
+            self._executor.cancel(running.lane, self.room.grace_s)
 
     def _heed_pause(self) -> None:
         """Ctrl-Z: attempts stand still with us, and go on with us."""

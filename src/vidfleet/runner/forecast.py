@@ -205,7 +205,7 @@ class Forecast:
     @property
     def has_lane_for_each(self) -> bool:
         """Whether no video waits for another."""
-        return len(self._waiting) <= len(self._lanes)
+        return len(self._waiting) <= len(self._usable())
 
     def expected_s(self, task: Task) -> float | None:
         """How long a video should take on a lane of slowness 1; None where nothing is known."""
@@ -280,14 +280,15 @@ class Forecast:
         spent_s = self._spent_s + sum(max(now - item.started_at, 0.0) for item in self._busy.values())
         left_s = sum(self.left_s(item.lane, now) for item in self._busy.values())
         waiting_s = sum(map(self._seconds, self._lines)) if self._model else 0.0
-        return spent_s, left_s + waiting_s * len(self._lanes) / max(self._speed(), 1e-9)
+        return spent_s, left_s + waiting_s * len(self._usable()) / max(self._speed(), 1e-9)
 
     def outlasting(self) -> Outlasting | None:
         """The video with which the run ends in whatever order; None where there is none. For a plan: nothing runs."""
-        if self._by_position or len(self._lanes) < 2 or len(self._waiting) < 2:
+        lanes = self._usable()
+        if self._by_position or len(lanes) < 2 or len(self._waiting) < 2:
             return None
         longest = max(self._waiting.values(), key=self.weight)
-        fastest, *others = sorted(self._lanes, key=self.slowness)
+        fastest, *others = sorted(lanes, key=self.slowness)
         lineup = Lineup((lane.index, self.slowness(lane), 0.0) for lane in others)
         for task in self._waiting.values():
             if task is not longest:
@@ -316,7 +317,11 @@ class Forecast:
         return sum(1 / self.slowness(lane) for lane in self._usable())
 
     def _usable(self) -> list[Lane]:
-        return [lane for lane in self._lanes if lane.index not in self._out] or list(self._lanes)
+        """Without what is out, and without spare lanes that nobody uses just now: perhaps nobody ever will."""
+        return [
+            lane for lane in self._lanes
+            if lane.index not in self._out and (not lane.spare or lane.index in self._busy)
+        ] or list(self._lanes)  # fmt: skip
 
     # ---- fitting
 

@@ -90,7 +90,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 def lane_to_plain(lane: Lane) -> dict[str, Any]:
     """Write a lane with its device."""
-    return {"index": lane.index, "label": lane.label, "threads": lane.threads, "device": asdict(lane.device)}
+    plain = {"index": lane.index, "label": lane.label, "threads": lane.threads, "device": asdict(lane.device)}
+    return {**plain, "spare": True} if lane.spare else plain
 
 
 def _fields_of(event: Event) -> dict[str, Any]:
@@ -260,7 +261,8 @@ def read_attempt(plain: dict[str, Any], lane: Lane) -> Attempt:
 
 def read_lane(plain: dict[str, Any]) -> Lane:
     """Read what :func:`lane_to_plain` wrote."""
-    return Lane(plain["index"], _known(Device, plain["device"]), plain.get("threads", 1))
+    threads, spare = plain.get("threads", 1), bool(plain.get("spare"))
+    return Lane(plain["index"], _known(Device, plain["device"]), threads, spare=spare)
 
 
 def _known(kind: type[V], plain: dict[str, Any]) -> V:

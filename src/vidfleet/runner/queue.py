@@ -32,6 +32,8 @@ class Case:
     attempts: list[Attempt] = field(default_factory=list)
     avoid: int | None = None
     """The lane that failed last."""
+    excused: int = 0
+    """Attempts that failed for the company that they had: they have used up no retry."""
     room: Literal["", "gpu", "host"] = ""
     """What its next attempt wants for itself: see ``failures.Kind.room``."""
 
@@ -50,6 +52,8 @@ class Running:
     started_at: float
     described: Description
     """What the workload was when the attempt began."""
+    gives_way: bool = False
+    """It was told to end, because memory is short."""
     ended: Attempt | None = None
     """Its attempt, which is over, while ``--on-stop`` runs."""
 
@@ -160,11 +164,16 @@ class Queue:
         case.avoid = failed_on.index
         self._retries.append(case)
 
+    def put_first(self, case: Case) -> None:
+        """Have a case tried again, anywhere: its lane was not at fault."""
+        case.avoid = None
+        self._retries.append(case)
+
     def give_away(self, lane: Lane) -> None:
         """Let other lanes have what waits for a lane that gets no more videos."""
         if len(self._waiting) > 1:
-            mine = self._waiting[lane.index]
-            others = [waiting for index, waiting in enumerate(self._waiting) if index != lane.index]
+            mine = self._waiting[lane.index % len(self._waiting)]
+            others = [waiting for waiting in self._waiting if waiting is not mine]
             while mine:
                 min(others, key=len).append(mine.popleft())
 

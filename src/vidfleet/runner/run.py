@@ -40,7 +40,7 @@ from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural, said
 from vidfleet.runner.timing import Known
 from vidfleet.settings import RunSettings
-from vidfleet.worker.lanes import make_lanes
+from vidfleet.worker.lanes import make_lanes, share_cores
 from vidfleet.workloads.adjusted import Adjusted
 from vidfleet.workloads.base import Description, Workload
 
@@ -65,6 +65,11 @@ class Prepared:
     notices: tuple[str, ...]
     known: tuple[Known, ...] = ()
     """What earlier runs have shown of how long videos take."""
+
+    @property
+    def first_lanes(self) -> tuple[Lane, ...]:
+        """Without the spare ones, of which nobody knows yet whether they will be used."""
+        return tuple(lane for lane in self.lanes if not lane.spare)
 
     @property
     def base(self) -> Path:
@@ -132,7 +137,7 @@ def execute(
     claims, made_by, foretold = Claims(folder.path), _made_by(folder), Foretold(started_at)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
     _remember_unreadable(prepared)
-    lanes = _as_many_as_videos(prepared)
+    lanes = _needed(prepared)
     stop = stop or Stop()
     with _listening(show, plain, folder, foretold) as listeners:
         tell = listeners.tell
@@ -150,7 +155,7 @@ def execute(
     outcomes = tuple(sorted((*settled, *_look_again(execution.outcomes, prepared)), key=lambda o: o.video.position))
     trouble = (f"the ledger is not whole: {listeners.ledger.trouble}",) if listeners.ledger.trouble else ()
     summary = Summary(
-        outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
+        outcomes, folder.path, started_at, ended_at, lanes=_used(lanes, outcomes),
         stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
         foretold_s=None if execution.stopped_by else foretold.after_first_fifth_s(ended_at - started_at),
     )  # fmt: skip
@@ -162,13 +167,22 @@ def execute(
     return summary
 
 
-def _as_many_as_videos(prepared: Prepared) -> tuple[Lane, ...]:
-    """The lanes that get a video at all, the fastest; in round-robin all, as each video has a lane of its own."""
+def _needed(prepared: Prepared) -> tuple[Lane, ...]:
+    """The lanes that get a video at all, the fastest; what the others would have of the cores, these get.
+
+    In round-robin all, as each video has a lane of its own.
+    """
     lanes, count = prepared.lanes, max(len(prepared.plan.tasks), 1)
     if prepared.settings.schedule == "round-robin" or count >= len(lanes):
         return lanes
     fastest = sorted(lanes, key=forecast_of(prepared).slowness)[:count]
-    return tuple(sorted(fastest, key=lambda lane: lane.index))
+    return share_cores(tuple(sorted(fastest, key=lambda lane: lane.index)), prepared.settings)
+
+
+def _used(lanes: tuple[Lane, ...], outcomes: tuple[Outcome, ...]) -> tuple[Lane, ...]:
+    """All lanes, of the spare ones those that had an attempt."""
+    used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
+    return tuple(lane for lane in lanes if not lane.spare or lane.index in used)
 
 
 def _started(prepared: Prepared, lanes: tuple[Lane, ...], settled: tuple[Outcome, ...]) -> RunStarted:
@@ -283,7 +297,7 @@ def _work(
         prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
         executor=executor, settings=prepared.settings, claims=claims, folder=folder, tell=tell, tick=tick,
         stop=stop, made_by=made_by, proven=any(o.state == "up_to_date" for o in prepared.plan.settled),
-        forecast=forecast,
+        forecast=forecast, base=prepared.base,
     )  # fmt: skip
     stop.arm(executor.wake)
     try:
@@ -294,6 +308,7 @@ def _work(
     finally:
         executor.close()
         claims.release_all()
+        execution.room.keep()
     return execution
 
 

@@ -276,7 +276,8 @@ class OneShot(Running):
 
     def __init__(self, start: Start, program: Program, kept: Kept) -> None:
         super().__init__(kept)
-        self.spawn(program.argv, program.folder, program.environment, start.cores, kept.leash)
+        environment = (*start.variables, *program.environment)
+        self.spawn(program.argv, program.folder, environment, start.cores, kept.leash)
         self.begin_attempt(start)
 
 

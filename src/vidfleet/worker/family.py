@@ -33,7 +33,7 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
-def has_children() -> bool:
+def haschildren() -> bool:
     """Whether this process has a child, after taking leave of those that have exited."""
     while True:
         try:
@@ -52,7 +52,7 @@ def end_descendants(*, within_s: float = 2.0) -> int:
     """
     ended: set[int] = set()
     patience = time.monotonic() + within_s
-    while has_children():
+    while haschildren():
         alive = descendants(0)
         end_all(alive)
         ended.update(alive)
@@ -110,7 +110,7 @@ def is_stopped(pid: int) -> bool:
 
 def descendants(pid: int) -> set[int]:
     """Everything below a process, and below this one what is not that process: its orphans fall to us."""
-    if sys.platform == "linux" and not _children(pid) and _children(os.getpid()) <= {pid}:
+    if sys.platform == "linux" and not children(pid) and children(os.getpid()) <= {pid}:
         return set()  # the usual case, without a look at every process
     import psutil  # it costs 20 ms to import
 
@@ -129,8 +129,8 @@ def end_all(pids: set[int]) -> int:
     return ended
 
 
-def _children(pid: int) -> set[int]:
-    """Direct children, as Linux lists them by thread."""
+def children(pid: int) -> set[int]:
+    """A process's direct children, as Linux lists them by thread."""
     found: set[int] = set()
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():

@@ -33,7 +33,9 @@ class Hosted(Running):
 
     stays = True
 
-    def __init__(self, call: Call, kept: Kept, cores: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, call: Call, kept: Kept, cores: tuple[int, ...] = (), variables: tuple[tuple[str, str], ...] = ()
+    ) -> None:  # fmt: skip
         super().__init__(kept)
         self._call_key = (call.python, call.target, call.arguments, call.folder)
         orders, self._orders = os.pipe()
@@ -48,7 +50,7 @@ class Hosted(Running):
         request = json.dumps({"target": call.target, "arguments": call.arguments, "folder": call.folder})
         argv = (call.python, str(_HOST), str(orders), str(answers), request)
         try:
-            self.spawn(argv, "", (), cores, self._leash, pass_fds=(orders, answers))
+            self.spawn(argv, "", variables, cores, self._leash, pass_fds=(orders, answers))
         except OSError:
             os.close(self._orders)
             os.close(self._answers)

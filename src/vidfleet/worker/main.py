@@ -40,6 +40,7 @@ from vidfleet.worker.messages import (
     encode,
 )
 from vidfleet.worker.read_ahead import ReadAhead
+from vidfleet.worker.tree_watch import TreeWatch
 from vidfleet.workloads.base import Program
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Worker:
         self._hosted: Hosted | None = None
         self._gpus: Gpus | None = None
         self._gpu: GpuWatch | None = None
+        self._tree = TreeWatch(())
         self._memory_back_s: float | None = None
         self._settling: _Settling | None = None
         self._heartbeat_s = self._next_beat = 0.0
@@ -110,7 +112,7 @@ class Worker:
             return _BETWEEN_LOOKS_S
         if self._running is None:
             return None
-        waits = [self._next_beat]
+        waits = [self._next_beat, self._tree.next_look]
         if (deadline := self._running.next_deadline()) is not None:
             waits.append(deadline)
         if self._gpu:
@@ -156,13 +158,14 @@ class Worker:
         self._memory_back_s = start.memory_back_s if is_program else None  # a class keeps what it has loaded
         self._heartbeat_s, self._next_beat = start.heartbeat_s, time.monotonic() + start.heartbeat_s
         self._gpu = self._watch_gpu() if start.watches_gpu else None
+        self._tree = TreeWatch(start.cores)
         try:
             if isinstance(start.launch, Program):
                 self._running = OneShot(start, start.launch, self._kept)
             else:
                 if self._hosted is None or not self._hosted.fits(start.launch):
                     self._drop_host()
-                    self._hosted = Hosted(start.launch, self._kept, start.cores)
+                    self._hosted = Hosted(start.launch, self._kept, start.cores, start.variables)
                 self._hosted.begin(start, start.launch)
                 self._running = self._hosted
         except OSError as error:  # no such program, no memory for a process
@@ -201,13 +204,18 @@ class Worker:
         if self._gpu and (time.monotonic() >= self._gpu.next_look or (evidence and running.stays)):
             self._gpu.look()
         if evidence is None:
+            self._tree.look_if_due()
             return
-        if self._gpu:
-            evidence = replace(evidence, peak_gpu_memory_bytes=self._gpu.peak_bytes)
+        evidence = self._with_peaks(evidence)
         self._running = None
         if not running.stays:
             self._forget(running)
         self._settle(_Settling(running.attempt, evidence, time.monotonic() + (self._memory_back_s or 0.0)))
+
+    def _with_peaks(self, evidence: Evidence) -> Evidence:
+        memory = max(evidence.peak_memory_bytes, self._tree.peak_bytes)
+        on_gpu = self._gpu.peak_bytes if self._gpu else evidence.peak_gpu_memory_bytes
+        return replace(evidence, peak_memory_bytes=memory, peak_gpu_memory_bytes=on_gpu)
 
     def _settle(self, settling: _Settling) -> None:
         """Tell how an attempt ended, once its GPU's memory is free again."""

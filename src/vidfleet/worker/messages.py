@@ -37,6 +37,8 @@ class Start:
     """Its lane's GPU is one that its driver knows: see how much of its memory the attempt holds."""
     cores: tuple[int, ...] = ()
     """The cores that it keeps to; any where there are none."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Set on top of the lane's environment: a share of the cores that is not the lane's usual one."""
     heartbeat_s: float = 10.0
     """Say :class:`Heartbeat` so often until the attempt has ended."""
 
@@ -144,6 +146,8 @@ def decode(line: bytes) -> Message:
             plain["evidence"] = Evidence(**plain["evidence"])
         if "cores" in plain:
             plain["cores"] = tuple(plain["cores"])
+        if "variables" in plain:
+            plain["variables"] = tuple((name, value) for name, value in plain["variables"])
         return kind(**plain)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a message of the worker protocol: {line[:200]!r}") from error

@@ -47,6 +47,7 @@ class Board:
     started_at: float = 0.0
     ended: RunEnded | None = None
     lanes: tuple[Lane, ...] = ()
+    """Spare ones only once they are used."""
     running: dict[int, Running] = field(default_factory=dict)
     """By the index of the lane."""
     counts: Counter[State] = field(default_factory=Counter)
@@ -71,6 +72,8 @@ class Board:
             case RunStarted():
                 self._start(event, at)
             case AttemptStarted(task, lane, number):
+                if lane.spare and lane not in self.lanes:
+                    self.lanes = tuple(sorted((*self.lanes, lane), key=lambda known: known.index))
                 self.running[lane.index] = Running(task, lane, number, at)
             case AttemptProgress(task, lane, stage, share_done):
                 self._progress(lane, task, stage, share_done)
@@ -119,7 +122,8 @@ class Board:
         return None if seconds is None else seconds * self.forecast.slowness(item.lane)
 
     def _start(self, event: RunStarted, at: float) -> None:
-        self.root, self.workload, self.lanes, self.started_at = event.root, event.workload, event.lanes, at
+        self.root, self.workload, self.started_at = event.root, event.workload, at
+        self.lanes = tuple(lane for lane in event.lanes if not lane.spare)
         self._cost = sum(task.cost for task in event.tasks)
         self.to_run = len(event.tasks)
         self.videos = self.to_run + len(event.settled)

@@ -203,7 +203,7 @@ def _describe_start(event: RunStarted, run_folder: Path | None) -> list[tuple[st
     settled = [outcome for outcome in event.settled if outcome.state in ("failed", "blocked")]
     up_to_date = sum(outcome.state == "up_to_date" for outcome in event.settled)
     parts = [
-        f"{plural(len(event.tasks), 'video')} on {plural(len(event.lanes), 'lane')}",
+        f"{plural(len(event.tasks), 'video')} on {plural(sum(not lane.spare for lane in event.lanes), 'lane')}",
         f"{up_to_date} up to date" if up_to_date else "",
         f"{len(settled)} cannot run" if settled else "",
     ]

@@ -185,7 +185,7 @@ def _was_ended(attempt: Attempt) -> bool:
 
 
 def _lane_use(lanes: Sequence[Lane], attempts: Sequence[Attempt], wall_s: float) -> str:
-    """How much of the time each lane had work, and the largest memory of one process."""
+    """How much of the time each lane had work, and the most memory of one attempt."""
     busy_s: dict[int, float] = defaultdict(float)
     for attempt in attempts:
         busy_s[attempt.lane.index] += attempt.seconds
@@ -199,5 +199,5 @@ def _lane_use(lanes: Sequence[Lane], attempts: Sequence[Attempt], wall_s: float)
             f"least {printable(idlest.label)} {shares[idlest.index]:.0%}"
         )
     peak = max(attempt.evidence.peak_memory_bytes for attempt in attempts)
-    memory = f"; at most {size(peak)} of memory in one process" if peak else ""
+    memory = f"; at most {size(peak)} of memory for one video" if peak else ""
     return f"Busy: {use}{memory}."

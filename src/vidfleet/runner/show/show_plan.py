@@ -42,7 +42,7 @@ def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
         "fingerprint": prepared.description.fingerprint,
         "settings": {name: str(value) if name == "output" and value else value for name, value in settings.items()},
         "notices": list(prepared.notices),
-        "lanes": [lane_to_plain(lane) for lane in prepared.lanes],
+        "lanes": [lane_to_plain(lane) for lane in prepared.first_lanes],
         "expected_s": _expected_s(forecast, prepared),
         "outlasting": alone.task.video.relative if (alone := forecast.outlasting()) else None,
         "tasks": [
@@ -79,7 +79,7 @@ def _expected_s(forecast: Forecast, prepared: Prepared) -> list[float] | None:
     if not forecast.is_known:
         return None
     ends_s = forecast.ends_s(0.0)
-    return [round(ends_s[lane.index], 1) for lane in prepared.lanes]
+    return [round(ends_s[lane.index], 1) for lane in prepared.first_lanes]
 
 
 def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
@@ -91,7 +91,7 @@ def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
     done = sum(outcome.state == "up_to_date" for outcome in plan.settled)
     page.line(
         f"{prepared.description.name}: {plural(len(plan.tasks), 'video')} would run ({length(video_s)} of film), "
-        f"{done} up to date, on {plural(len(prepared.lanes), 'lane')}",
+        f"{done} up to date, on {plural(len(prepared.first_lanes), 'lane')}",
         "bold",
     )
     if need := estimate(plan.tasks, prepared.description):
@@ -127,7 +127,7 @@ def _write_lanes(prepared: Prepared, page: Page) -> None:
     whole = sum(ends_s.values())
     shares = "  ".join(
         f"{lane.label} {about(ends_s[lane.index]) if forecast.is_known else f'{ends_s[lane.index] / whole:.0%}'}"
-        for lane in prepared.lanes
+        for lane in prepared.first_lanes
     )
     if forecast.is_known:
         page.line(f"expected time, by earlier runs: {about(max(ends_s.values()))} in all; {shares}")

@@ -150,8 +150,10 @@ class _Telling:
             standing = "running" if self._run.is_running() else "killed"
         settled = [outcome for outcome in started.settled if outcome.video.relative]
         outcomes = [*settled, *(self._outcome(task, standing) for task in started.tasks)]
+        used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
+        lanes = tuple(lane for lane in started.lanes if not lane.spare or lane.index in used)
         summary = Summary(
-            tuple(outcomes), self._run.path, self._started_at, self._last_at, started.lanes,
+            tuple(outcomes), self._run.path, self._started_at, self._last_at, lanes,
             stopped_by=self._ended.stopped_by if self._ended else "",  # type: ignore[arg-type]
             notices=tuple(self._notices),
         )  # fmt: skip
