@@ -33,7 +33,7 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
-def haschildren() -> bool:
+def has_children() -> bool:
     """Whether this process has a child, after taking leave of those that have exited."""
     while True:
         try:
@@ -52,7 +52,7 @@ def end_descendants(*, within_s: float = 2.0) -> int:
     """
     ended: set[int] = set()
     patience = time.monotonic() + within_s
-    while haschildren():
+    while has_children():
         alive = descendants(0)
         end_all(alive)
         ended.update(alive)
