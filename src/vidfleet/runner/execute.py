@@ -263,6 +263,7 @@ class Execution:
             evidence = Evidence(declared_kind="crash", message=message.reason)
         else:
             evidence = message.evidence
+            self._notice_once(f"no warm start: {evidence.cold_reason}" if evidence.cold_reason else "")
         del self._running[message.attempt]
         if running.ended:  # it was --on-stop
             if trouble := on_stop.trouble(running.case.task, evidence):
@@ -349,6 +350,10 @@ class Execution:
     def _notice(self, text: str) -> None:
         self.notices.append(text)
         self._tell(Notice(text))
+
+    def _notice_once(self, text: str) -> None:
+        if text and text not in self.notices:
+            self._notice(text)
 
     def _conclude(self, running: Running, evidence: Evidence) -> Attempt:
         """Name the kind of end; where it is a good one, write the record and publish."""

@@ -40,6 +40,7 @@ from vidfleet.worker.messages import (
     decode,
     encode,
 )
+from vidfleet.worker.warm import Warmed, warm_key
 from vidfleet.workloads.base import Program
 
 if TYPE_CHECKING:
@@ -68,12 +69,15 @@ class Worker:
         self._control = LineBuffer()
         self._selector = selectors.DefaultSelector()
         self._running: Running | None = None
-        self._hosted: Hosted | None = None
+        self._hosted: Hosted | Warmed | None = None
+        self._cold: dict[tuple[object, ...], str] = {}
+        """What cannot be loaded ahead in this lane, and why."""
         self._gpus: Gpus | None = None
         self._gpu: GpuWatch | None = None
         self._memory_back_s: float | None = None
         self._settling: _Settling | None = None
         self._heartbeat_s = self._next_beat = 0.0
+        self._own_fds: set[int] = set()
         self._open = True
 
     def serve(self) -> None:
@@ -86,6 +90,7 @@ class Worker:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._watch(self._control_fd, self._read_control)
         self._watch(woken, lambda: _drain(woken))
+        self._own_fds = {self._control_fd, woken}
         self._send(Ready(os.getpid(), socket.gethostname()))
         while self._open:
             for key, _ in self._selector.select(self._patience_s()):
@@ -149,14 +154,7 @@ class Worker:
         self._heartbeat_s, self._next_beat = start.heartbeat_s, time.monotonic() + start.heartbeat_s
         self._gpu = self._watch_gpu() if start.watches_gpu else None
         try:
-            if isinstance(start.launch, Program):
-                self._running = OneShot(start, start.launch)
-            else:
-                if self._hosted is None or not self._hosted.fits(start.launch):
-                    self._drop_host()
-                    self._hosted = Hosted(start.launch, start.cores)
-                self._hosted.begin(start, start.launch)
-                self._running = self._hosted
+            self._running = self._run(start)
         except OSError as error:  # no such program, no memory for a process
             self._running = None
             self._send(Failed(start.attempt, Evidence(message=f"it cannot be started ({error})")))
@@ -164,6 +162,26 @@ class Worker:
         for fd in self._running.pipes():
             if fd not in self._selector.get_map():
                 self._watch(fd, partial(self._read_attempt, fd))
+
+    def _run(self, start: Start) -> Running:
+        launch = start.launch
+        if isinstance(launch, Program) and (not launch.warm or warm_key(launch) in self._cold):
+            beside = self._hosted.pid if self._hosted else 0
+            return OneShot(start, launch, cold_reason=self._cold.get(warm_key(launch), ""), beside=beside)
+        stays = self._hosted
+        if stays is None or not stays.fits(launch):
+            self._drop_host()
+            stays = Warmed(launch, start.cores) if isinstance(launch, Program) else Hosted(launch, start.cores)
+            self._hosted = stays
+        stays.begin(start)
+        return stays
+
+    def _unwatch_closed(self) -> None:
+        """Forget pipes that nobody has any more, before their numbers are given to others."""
+        known = {*self._own_fds, *(fd for owner in (self._running, self._hosted) if owner for fd in owner.pipes())}
+        for key in list(self._selector.get_map().values()):
+            if key.fd not in known:
+                self._selector.unregister(key.fd)
 
     def _watch_gpu(self) -> GpuWatch:
         self._gpus = self._gpus or installed(stay_open=True)
@@ -190,13 +208,23 @@ class Worker:
         if self._gpu and (time.monotonic() >= self._gpu.next_look or (evidence and running.stays)):
             self._gpu.look()
         if evidence is None:
+            if isinstance(running, Warmed) and running.gives_up:
+                self._start_cold(running)
             return
         if self._gpu:
             evidence = replace(evidence, peak_gpu_memory_bytes=self._gpu.peak_bytes)
         self._running = None
         if not running.stays:
             self._forget(running)
+        self._unwatch_closed()
         self._settle(_Settling(running.attempt, evidence, time.monotonic() + (self._memory_back_s or 0.0)))
+
+    def _start_cold(self, warmed: Warmed) -> None:
+        """Its modules cannot be loaded ahead: the video that waited for that starts by itself, as all after it."""
+        self._cold[warmed.key] = warmed.cold_reason
+        self._running = None
+        self._drop_host()
+        self._start(warmed.start)
 
     def _settle(self, settling: _Settling) -> None:
         """Tell how an attempt ended, once its GPU's memory is free again."""
