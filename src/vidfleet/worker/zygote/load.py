@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .exits import skip_destructors
+from .exits import keep_operators, skip_destructors
 from .safety import deep_trouble
 from .threads import HELD, Pools
 
@@ -54,6 +54,7 @@ class Loading:
                 self._set_up(step)
         if said:
             return said
+        keep_operators()
         self._pools = Pools({**os.environ, **self._wanted})
         for stream in (sys.stdout, sys.stderr):  # else every fork would say again what a module has printed
             if stream is not None:
@@ -132,8 +133,9 @@ class Loading:
 
     def _own_module(self, names: set[str], importing: str) -> str:
         for name in sorted(names):
-            file = _file_of(sys.modules.get(name))
-            if self._is_own(file):
+            module = sys.modules.get(name)
+            file = _file_of(module)
+            if self._is_own(file) and module is not sys.modules["__main__"]:  # multiprocessing gives it a second name
                 return f"importing {importing} loads {file}, which lies beside the script"
         return ""
 
