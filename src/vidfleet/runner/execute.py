@@ -263,7 +263,7 @@ class Execution:
             evidence = Evidence(declared_kind="crash", message=message.reason)
         else:
             evidence = message.evidence
-            self._notice_once(f"no warm start: {evidence.cold_reason}" if evidence.cold_reason else "")
+            self._tell_cold(evidence.cold_reason)
         del self._running[message.attempt]
         if running.ended:  # it was --on-stop
             if trouble := on_stop.trouble(running.case.task, evidence):
@@ -351,8 +351,10 @@ class Execution:
         self.notices.append(text)
         self._tell(Notice(text))
 
-    def _notice_once(self, text: str) -> None:
-        if text and text not in self.notices:
+    def _tell_cold(self, reason: str) -> None:
+        """Say once why videos start cold; what stands in parentheses differs from lane to lane."""
+        text = f"no warm start: {reason}"
+        if reason and text.partition(" (")[0] not in [told.partition(" (")[0] for told in self.notices]:
             self._notice(text)
 
     def _conclude(self, running: Running, evidence: Evidence) -> Attempt:

@@ -6,7 +6,10 @@ then: 140 of the 170 ms that a fork with PyTorch would take to end. Nothing that
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
+import io
 import re
 import sys
 import weakref
@@ -38,6 +41,17 @@ def skip_destructors() -> bool:
     except (OSError, AttributeError, ValueError):  # another C++ library
         pass
     return True
+
+
+def flush_files() -> None:
+    """Write what is in the buffers of files that were opened since loading and never closed; called last at exit.
+
+    One that hangs in a loaded module is not destroyed at the end of a fork, as that would go through all of it.
+    """
+    for thing in gc.get_objects():
+        if isinstance(thing, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)) and not thing.closed:
+            with contextlib.suppress(OSError, ValueError):
+                thing.flush()
 
 
 def keep_operators() -> None:

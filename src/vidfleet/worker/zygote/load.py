@@ -5,13 +5,14 @@ After each import it looks whether a fork would still be safe, so that the reaso
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib.util as util
 import os
 import sys
 from typing import TYPE_CHECKING
 
-from .exits import keep_operators, skip_destructors
+from .exits import flush_files, keep_operators, skip_destructors
 from .safety import deep_trouble
 from .threads import HELD, Pools
 
@@ -67,6 +68,7 @@ class Loading:
             self._wanted[name] = os.environ.get(name)
             self._borrow(name, "1")
         self._borrow(_CUDA_CHECK, "1")
+        atexit.register(flush_files)  # before any other, so called after all of them
         sys.modules["__main__"].__file__ = sys.argv[0]
         if not getattr(sys.flags, "safe_path", False):
             self._search(0, self._folder)
@@ -80,7 +82,7 @@ class Loading:
             if folder in sys.path:
                 sys.path.remove(folder)
         sys.path_importer_cache.pop(self._folder, None)  # files may have come within its clock's grain
-        del sys.modules["__main__"].__file__
+        _renew_main()
         self._pools.restore()
         random = sys.modules.get("numpy.random")
         if hasattr(random, "seed"):
@@ -147,6 +149,21 @@ class Loading:
             file.startswith(os.path.join(prefix, "")) and not self._folder.startswith(os.path.join(prefix, ""))
             for prefix in (sys.prefix, sys.base_prefix)
         )
+
+
+def _renew_main() -> None:
+    """Give the fork a ``__main__`` of its own: the zygote's is frozen, and would not be cleared when the fork ends.
+
+    A file that the script has never closed is written, and ``__del__`` of its objects called, by that clearing.
+    """
+    old = sys.modules["__main__"]
+    new = type(sys)("__main__")
+    new.__dict__.update(old.__dict__)
+    del new.__file__
+    if "__annotations__" in new.__dict__:
+        new.__annotations__ = {}
+    for name in [name for name, module in sys.modules.items() if module is old]:
+        sys.modules[name] = new
 
 
 def _file_of(module: Any) -> str | None:  # noqa: ANN401 - anything may lie in sys.modules

@@ -74,7 +74,7 @@ def _file_trouble(fd: int, target: str) -> str:
         return ""
     if stat.S_ISREG(mode):
         writes = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
-        return f"keeps {target} open for writing" if writes else ""
+        return f"keeps a file open for writing ({target})" if writes else ""
     if stat.S_ISCHR(mode) and (os.major(status.st_rdev), os.minor(status.st_rdev)) in _HARMLESS:
         return ""
     if stat.S_ISSOCK(mode):

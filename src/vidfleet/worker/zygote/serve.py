@@ -71,9 +71,8 @@ class Link:
         self._socket.close()
 
 
-def serve(fd: int) -> None:
-    """Load ahead, then fork for each order; returns in the forks only."""
-    before = frozenset(sys.modules)
+def serve(fd: int, before: frozenset[str]) -> None:
+    """Load ahead, then fork for each order; returns in the forks only. ``before`` are modules that any Python loads."""
     link = Link(fd)
     link.say("hello")
     request = link.hear()

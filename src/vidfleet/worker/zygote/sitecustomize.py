@@ -20,6 +20,7 @@ def _put_back(here: str) -> str:
 
 
 def _hold(here: str, fd: str) -> None:
+    before = frozenset(sys.modules)
     package = type(sys)(_PACKAGE)
     package.__path__ = [here]
     sys.modules[_PACKAGE] = package
@@ -28,7 +29,7 @@ def _hold(here: str, fd: str) -> None:
     sys.dont_write_bytecode = keeps_none
     for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
         del sys.modules[name]
-    serving.serve(int(fd))
+    serving.serve(int(fd), before)
 
 
 def _start() -> None:

@@ -24,7 +24,8 @@ class Pools:
     """The pools of what is loaded, and the sizes that the script would find."""
 
     def __init__(self, wanted: dict[str, str | None]) -> None:
-        self._blas = _count(wanted.get("OPENBLAS_NUM_THREADS"), wanted.get("OMP_NUM_THREADS"))
+        blas = _count(wanted.get("OPENBLAS_NUM_THREADS"), wanted.get("OMP_NUM_THREADS"))
+        self._blas = min(blas, len(os.sched_getaffinity(0)))  # it starts no more by itself
         self._numexpr = _count(wanted.get("NUMEXPR_NUM_THREADS"), wanted.get("OMP_NUM_THREADS"))
         self._setters = _openblas_setters() if self._blas > 1 else []
 
