@@ -384,3 +384,97 @@ def test_on_stop_leaves_what_is_loaded_in_the_lane(fleet: Fleet) -> None:
     )
     assert result.returncode == 1, result.stdout
     assert len({path.read_text() for path in fleet.scripts.glob("p-*")}) == 1
+
+
+def test_a_python_that_cannot_be_held_runs_each_video_cold(fleet: Fleet) -> None:
+    """One that reads no ``sitecustomize`` is the first video itself: nothing runs twice."""
+    fleet.videos(3)
+    python = fleet.scripts / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I "$@"\n')
+    python.chmod(0o755)
+    script = fleet.script("open(__file__ + '.ran', 'a').write(stem + ' ')\nleave()")
+    result = fleet.run("--script", script, "--devices", "cpu:1", "--warm", "--python", python, "--schedule", "name")
+    assert result.returncode == 0, result.stdout
+    assert (fleet.scripts / "infer.py.ran").read_text() == "v00 v01 v02 "
+    assert (
+        result.stdout.count("no warm start: this Python cannot be stopped before its script") == 2
+    )  # then, and at the end
+
+
+def test_named_modules_are_loaded_and_may_lie_beside_the_script(fleet: Fleet) -> None:
+    fleet.videos(3)
+    (fleet.scripts / "models.py").write_text("open(__file__ + '.loads', 'a').write('x')\n")
+    script = fleet.script("import models\nleave()")
+    result = fleet.run("--script", script, "--devices", "cpu:1", "--preload", "models")
+    assert result.returncode == 0, result.stdout
+    assert (fleet.scripts / "models.py.loads").read_text() == "x"
+    assert all(event["evidence"].get("warm") for event in fleet.events("attempt_ended"))
+
+
+def test_a_named_module_that_is_not_there_is_told(fleet: Fleet) -> None:
+    fleet.videos(1)
+    result = fleet.run("--script", fleet.script("leave()"), "--devices", "cpu:1", "--preload", "tortch")
+    assert result.returncode == 0, result.stdout
+    assert "no warm start: --preload tortch: ModuleNotFoundError: No module named 'tortch'" in result.stdout
+
+
+def test_a_warm_video_stands_still_while_the_run_does(fleet: Fleet) -> None:
+    """SIGTSTP stops the fork, and SIGCONT lets it go on."""
+    fleet.videos(1)
+    script = fleet.script("""
+        open(os.path.join(os.path.dirname(__file__), "pid"), "w").write(str(os.getpid()))
+        time.sleep(1)
+        leave()
+    """)
+    runner = fleet.start("--script", script, "--devices", "cpu:1", "--warm")
+    fleet.wait_for(lambda: (fleet.scripts / "pid").exists() and (fleet.scripts / "pid").read_text())
+    fork = psutil.Process(int((fleet.scripts / "pid").read_text()))
+    runner.send_signal(signal.SIGTSTP)
+    fleet.wait_for(lambda: fork.status() == psutil.STATUS_STOPPED)
+    fleet.wait_for(lambda: psutil.Process(runner.pid).status() == psutil.STATUS_STOPPED)
+    runner.send_signal(signal.SIGCONT)
+    runner.communicate(timeout=30)
+    assert runner.returncode == 0
+
+
+def test_a_flood_and_a_hang_of_a_warm_video_are_bounded(fleet: Fleet) -> None:
+    """The log keeps head and tail; --stall ends what does nothing."""
+    fleet.videos(2)
+    script = fleet.script("""
+        if stem == "v00":
+            print("the beginning", flush=True)
+            for _ in range(64):
+                os.write(1, b"x" * (1 << 20))
+            leave()
+        else:
+            time.sleep(300)
+    """)
+    result = fleet.run(
+        "--script", script, "--devices", "cpu:1", "--warm", "--stall", "2", "--retries", "0", "--grace", "1"
+    )
+    assert result.returncode == 1, result.stdout
+    assert fleet.outcomes() == {"v00.mp4": ("done", ""), "v01.mp4": ("failed", "timeout")}
+    log = next((fleet.root / ".vidfleet").rglob("v00.mp4.log"))
+    assert log.stat().st_size < 6 << 20
+    assert log.read_bytes().startswith(b"the beginning")
+
+
+@pytest.mark.slow
+def test_a_script_with_pytorch_starts_warm_and_computes(fleet: Fleet) -> None:
+    """Also with threads; the share of cores is what it is cold."""
+    pytest.importorskip("torch")
+    fleet.videos(3)
+    script = fleet.script("""
+        import torch
+        made = torch.rand(800, 800) @ torch.rand(800, 800)
+        leave("threads.txt", f"{torch.get_num_threads()} {torch.initial_seed()} {bool((made > 0).all())}")
+    """)
+    said = set()
+    for way in ([], ["--warm"]):
+        result = fleet.run(
+            "--script", script, "--devices", "cpu:1", *way, "--name", "".join(way) or "cold", "--existing", "replace"
+        )
+        assert result.returncode == 0, result.stdout
+        said |= {path.read_text() for path in fleet.root.glob("*/threads.txt")}
+        assert all(event["evidence"].get("warm", False) == bool(way) for event in fleet.events("attempt_ended"))
+    assert len(said) == 1

@@ -221,7 +221,6 @@ class Worker:
 
     def _start_cold(self, warmed: Warmed) -> None:
         """Its modules cannot be loaded ahead: the video that waited for that starts by itself, as all after it."""
-        self._cold[warmed.key] = warmed.cold_reason
         self._running = None
         self._drop_host()
         self._start(warmed.start)
@@ -248,6 +247,8 @@ class Worker:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(fd)
         running.close()
+        if isinstance(running, Warmed) and running.cold_reason:
+            self._cold[running.key] = running.cold_reason
         if running is self._hosted:
             self._hosted = None
 
