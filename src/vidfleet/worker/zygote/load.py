@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CUDA_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 """With it ``torch.cuda.is_available()`` asks the driver's list instead of making a context, which no fork could use."""
+_OLD_TORCH_SEED = 67280421310721
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -84,9 +85,7 @@ class Loading:
         sys.path_importer_cache.pop(self._folder, None)  # files may have come within its clock's grain
         _renew_main()
         self._pools.restore()
-        random = sys.modules.get("numpy.random")
-        if hasattr(random, "seed"):
-            random.seed()  # type: ignore[union-attr]
+        _seed_anew()
 
     def _borrow(self, name: str, value: str | None) -> None:
         self._before.setdefault(name, os.environ.get(name))
@@ -149,6 +148,20 @@ class Loading:
             file.startswith(os.path.join(prefix, "")) and not self._folder.startswith(os.path.join(prefix, ""))
             for prefix in (sys.prefix, sys.base_prefix)
         )
+
+
+def _seed_anew() -> None:
+    """Random numbers that no two processes would share; Python's own are seeded by the fork itself.
+
+    PyTorch begins with a seed of 64 random bits, older ones with a constant. A small one was chosen by a module.
+    """
+    numpy, torch = sys.modules.get("numpy.random"), sys.modules.get("torch")
+    if hasattr(numpy, "seed"):
+        numpy.seed()  # type: ignore[union-attr]
+    if hasattr(torch, "default_generator"):
+        generator = torch.default_generator  # type: ignore[union-attr]
+        if generator.initial_seed() >> 32 and generator.initial_seed() != _OLD_TORCH_SEED:
+            generator.seed()
 
 
 def _renew_main() -> None:
