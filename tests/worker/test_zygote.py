@@ -107,7 +107,7 @@ def test_a_fork_goes_on_as_that_python_does_by_itself(tmp_path: Path, python: st
     customs = str(tmp_path / "customs")
     zygote = Zygote(
         python, script, ("set", "X", "2"), ("import", "decimal", ""), ("import", "no.such", ""),
-        PYTHONPATH=f"{ZYGOTE}:{customs}", VIDFLEET_ZYGOTE_PYTHONPATH=customs,
+        PYTHONPATH=f"{ZYGOTE}:{customs}", VIDFLEET_ZYGOTE_HAD_PYTHONPATH="",
     )  # fmt: skip
     try:
         assert zygote.state == {"type": "ready"}
@@ -140,7 +140,7 @@ def test_a_file_that_a_module_reads_from_has_its_own_place_in_each_fork(tmp_path
     path = str(tmp_path / "pack")
     zygote = Zygote(
         sys.executable, script, ("import", "reader", ""),
-        PYTHONPATH=f"{ZYGOTE}:{path}", VIDFLEET_ZYGOTE_PYTHONPATH=path,
+        PYTHONPATH=f"{ZYGOTE}:{path}", VIDFLEET_ZYGOTE_HAD_PYTHONPATH="",
     )  # fmt: skip
     try:
         assert [zygote.run() for _ in range(2)] == [(0, "abc\n")] * 2

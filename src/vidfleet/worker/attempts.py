@@ -174,7 +174,7 @@ class Running:
             signal_group(self._process.pid, signal.SIGKILL)
             _, status, self._usage = os.wait4(self._process.pid, 0)
             self._status = self._process.returncode = os.waitstatus_to_exitcode(status)
-        return end_orphans(self.beside) if self.beside else end_descendants()
+        return end_orphans(self.beside) if self.beside and sys.platform == "linux" else end_descendants()
 
     def take_progress(self) -> list[tuple[str, float]]:
         """Stage and share done, as far as the attempt told since the last call."""

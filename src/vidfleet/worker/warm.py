@@ -31,7 +31,7 @@ _CHUNK = 1 << 16
 _LOADING_LIMIT_S = 600.0
 """Loading is not the video's time, but it is not endless."""
 _HOOK = Path(__file__).with_name("zygote")
-_FD, _OLD_PATH = "VIDFLEET_ZYGOTE", "VIDFLEET_ZYGOTE_PYTHONPATH"
+_FD, _HAD_PATH = "VIDFLEET_ZYGOTE", "VIDFLEET_ZYGOTE_HAD_PYTHONPATH"
 
 State = Literal["starting", "loading", "ready", "forked", "ended"]
 
@@ -236,4 +236,4 @@ def _hooked(environment: dict[str, str], fd: int) -> dict[str, str]:
     """The variables by which a Python finds our ``sitecustomize``, and puts back what they replace."""
     old = {**os.environ, **environment}.get("PYTHONPATH")
     path = os.pathsep.join([str(_HOOK), old]) if old else str(_HOOK)
-    return {_FD: str(fd), "PYTHONPATH": path, **({} if old is None else {_OLD_PATH: old})}
+    return {_FD: str(fd), "PYTHONPATH": path, **({} if old is None else {_HAD_PATH: ""})}

@@ -3,16 +3,16 @@
 import os
 import sys
 
-FD, OLD_PATH = "VIDFLEET_ZYGOTE", "VIDFLEET_ZYGOTE_PYTHONPATH"
+FD, HAD_PATH = "VIDFLEET_ZYGOTE", "VIDFLEET_ZYGOTE_HAD_PYTHONPATH"
 _PACKAGE = "_vidfleet_zygote"
 
 
 def _put_back(here: str) -> str:
     """Take ourselves out of what the script and its children will see; returns the socket's number."""
-    fd, old_path = os.environ.pop(FD, ""), os.environ.pop(OLD_PATH, None)
-    os.environ.pop("PYTHONPATH", None)
-    if old_path is not None:
-        os.environ["PYTHONPATH"] = old_path
+    fd, had_path = os.environ.pop(FD, ""), os.environ.pop(HAD_PATH, None) is not None
+    others = [entry for entry in os.environ.pop("PYTHONPATH", "").split(os.pathsep) if entry != here]
+    if had_path or others:  # a wrapper around this Python may have added to it
+        os.environ["PYTHONPATH"] = os.pathsep.join(others)
     sys.path[:] = [entry for entry in sys.path if entry != here]
     sys.path_importer_cache.pop(here, None)
     del sys.modules["sitecustomize"]
