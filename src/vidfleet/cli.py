@@ -185,6 +185,7 @@ def _workload_from(options: argparse.Namespace, theirs: list[str], command: tupl
 
     chosen = read_options(WorkloadSettings, options)
     common: dict[str, Any] = {"python": chosen.python, "expect": chosen.expect, "name": chosen.name}
+    warm: dict[str, Any] = {"warm": chosen.warm, "preload": chosen.preload}  # a class stays loaded anyhow
     if chosen.script and chosen.worker:
         raise UsageError("--script and --worker exclude each other")
     if chosen.worker:
@@ -192,10 +193,10 @@ def _workload_from(options: argparse.Namespace, theirs: list[str], command: tupl
     if chosen.script and _is_built_in(chosen.script):
         return PythonClass(BUILT_IN, tuple(alike(theirs)), **common)
     if chosen.script:
-        return Script(chosen.script, tuple(theirs), **common)
+        return Script(chosen.script, tuple(theirs), **common, **warm)
     if not command:
         raise UsageError("nothing to run was named\n" + _RUN_USES.rstrip())
-    return Command(command, **common)
+    return Command(command, **common, **warm)
 
 
 def _is_built_in(script: Path) -> bool:

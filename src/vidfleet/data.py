@@ -209,6 +209,10 @@ class Evidence:
     """Most memory of its GPU that its processes were seen to hold; 0 where none was seen, or nothing tells."""
     ended_leftovers: int = 0
     """Processes that it had left behind and that were ended."""
+    warm: bool = False
+    """It was a fork of a process in which its modules were loaded already."""
+    cold_reason: str = ""
+    """Why it was none, where one was asked for."""
     modules: str = ""
     """Top-level modules that a class had loaded after its first video, with spaces between them."""
 

@@ -227,6 +227,8 @@ class WorkloadSettings:
         (), "a file that each output folder must have afterwards: pywork/scores.pckl", metavar="FILE"
     )
     name: str = option("", "whose outputs these are (default: the script's or program's name)")
+    warm: bool = option(False, "load what the script imports once in each lane, and run each video as a fork of that")
+    preload: tuple[str, ...] = option((), "like --warm, but load these modules: torch,cv2", metavar="MODULE")
 
 
 @dataclass(frozen=True)

@@ -271,6 +271,7 @@ class Execution:
             evidence = Evidence(declared_kind="crash", message=message.reason)
         else:
             evidence = message.evidence
+            self._tell_cold(evidence.cold_reason)
         del self._running[message.attempt]
         self._free(running.lane)
         if running.ended:  # it was --on-stop
@@ -386,6 +387,12 @@ class Execution:
     def _notice(self, text: str) -> None:
         self.notices.append(text)
         self._tell(Notice(text))
+
+    def _tell_cold(self, reason: str) -> None:
+        """Say once why videos start cold; what stands in parentheses differs from lane to lane."""
+        text = f"no warm start: {reason}"
+        if reason and text.partition(" (")[0] not in [told.partition(" (")[0] for told in self.notices]:
+            self._notice(text)
 
     def _conclude(self, over: Over) -> Attempt:
         """Name the kind of end; where it is a good one, write the record and publish."""

@@ -74,6 +74,8 @@ def attempt_for_record(attempt: Attempt) -> dict[str, Any]:
         "peak_memory_bytes": evidence.peak_memory_bytes,
         "peak_gpu_memory_bytes": evidence.peak_gpu_memory_bytes or None,
         "ended_leftovers": evidence.ended_leftovers,
+        "warm": evidence.warm,
+        **({"cold_reason": evidence.cold_reason} if evidence.cold_reason else {}),
     }
 
 

@@ -1,7 +1,7 @@
 """Attempts as processes: a process group of its own with a pipe for all output, timed, asked to end, killed.
 
 ``ended`` answers only when nothing of the attempt is left that could hold the lane. ``OneShot`` is a program
-started for one video; a class that stays is in ``hosted``.
+started for one video; a class that stays is in ``hosted``, a script whose modules stay in ``warm``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Evidence
-from vidfleet.worker.family import cpu_seconds, end_descendants, is_stopped
+from vidfleet.worker.family import cpu_seconds, end_descendants, end_orphans, is_stopped
 from vidfleet.worker.leash import Leash
 from vidfleet.worker.log import CappedLog
 from vidfleet.worker.memory import oom_kills
@@ -58,6 +58,12 @@ class Running:
 
     stays = False
     """The process outlives its attempts."""
+    beside = 0
+    """A child of the worker that is no part of this and outlives it, by its number."""
+    cold_reason = ""
+    """Why it is started cold, where the user had asked for a warm start."""
+
+    _process: subprocess.Popen[bytes]
 
     def __init__(self, kept: Kept) -> None:
         self.attempt = ""
@@ -116,10 +122,12 @@ class Running:
         return self._read_output() if fd == self._output else False
 
     def _read_output(self) -> bool:
-        if self._output is None:
-            return False
+        return self._output is not None and self._take(self._output)
+
+    def _take(self, fd: int) -> bool:
+        """Take output of the attempt from a pipe; False at its end."""
         with contextlib.suppress(BlockingIOError):
-            data = os.read(self._output, _CHUNK)
+            data = os.read(fd, _CHUNK)
             self._output_bytes += len(data)
             if self._log:
                 self._log.write(data)
@@ -141,7 +149,7 @@ class Running:
         due = self._patience.next_tick()
         if due is None or now < due:
             return
-        pid = self._process.pid
+        pid = self._works_in()
         activity = self._output_bytes + cpu_seconds(pid) if self._patience.wants_activity else 0.0
         self._patience.tick(is_stopped=is_stopped(pid), activity=activity)
         self._timed_out, self._stalled = self._patience.is_over, self._patience.has_stalled
@@ -166,9 +174,22 @@ class Running:
         self._signal(signal.SIGCONT)  # a stopped process would not see it
         self._kill_at = time.monotonic() + grace_s
 
+    @property
+    def pid(self) -> int:
+        """The process that was started, by its number."""
+        return self._process.pid
+
+    @property
+    def apart(self) -> int:
+        """A process below the worker whose memory is not the attempt's, by its number."""
+        return self.beside
+
+    def _works_in(self) -> int:
+        """The process that the attempt is, by its number."""
+        return self._process.pid
+
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+        signal_group(self._works_in(), number)
 
     def has_exited(self) -> bool:
         """Whether the process is gone; takes leave of it the first time."""
@@ -182,10 +203,10 @@ class Running:
     def kill(self) -> int:
         """End the process and everything below; returns how many others were ended."""
         if not self.has_exited():
-            self._signal(signal.SIGKILL)
+            signal_group(self._process.pid, signal.SIGKILL)
             _, status, self._usage = os.wait4(self._process.pid, 0)
             self._status = self._process.returncode = os.waitstatus_to_exitcode(status)
-        return end_descendants()
+        return end_orphans(self.beside) if self.beside and sys.platform == "linux" else end_descendants()
 
     def take_progress(self) -> list[tuple[str, float]]:
         """Stage and share done, as far as the attempt told since the last call."""
@@ -212,14 +233,18 @@ class Running:
             timed_out=self._timed_out,
             stalled=self._stalled,
             cancelled=self._cancelled,
-            oom_killed=status == -signal.SIGKILL and self._kill_at is None and oom_kills() > self._oom_kills,
+            oom_killed=self._is_oom(status),
             declared_kind=declared_kind,
             message=message,
             log_tail=last_lines,
             cpu_s=usage.ru_utime + usage.ru_stime if usage else 0.0,
             peak_memory_bytes=usage.ru_maxrss * _MAXRSS_UNIT if usage else 0,
             ended_leftovers=leftovers,
+            cold_reason=self.cold_reason,
         )
+
+    def _is_oom(self, status: int | None) -> bool:
+        return status == -signal.SIGKILL and self._kill_at is None and oom_kills() > self._oom_kills
 
     def _read_output_now(self) -> bool:
         """Take what is in the pipe at this moment; False when it is empty or closed."""
@@ -271,11 +296,18 @@ def _having(environment: Environment) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def signal_group(pid: int, number: int) -> None:
+    """Send a signal to a process group, if it is still there."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
 class OneShot(Running):
     """A program, started for one video."""
 
-    def __init__(self, start: Start, program: Program, kept: Kept) -> None:
+    def __init__(self, start: Start, program: Program, kept: Kept, *, cold_reason: str = "", beside: int = 0) -> None:
         super().__init__(kept)
+        self.cold_reason, self.beside = cold_reason, beside
         environment = (*start.variables, *program.environment)
         self.spawn(program.argv, program.folder, environment, start.cores, kept.leash)
         self.begin_attempt(start)

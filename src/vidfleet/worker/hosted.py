@@ -14,11 +14,12 @@ from vidfleet.worker.family import descendants, end_all
 from vidfleet.worker.leash import Leash
 from vidfleet.worker.messages import LineBuffer
 from vidfleet.worker.patience import Patience
+from vidfleet.workloads.base import Call
 
 if TYPE_CHECKING:
     from vidfleet.worker.attempts import Kept
     from vidfleet.worker.messages import Start
-    from vidfleet.workloads.base import Call
+    from vidfleet.workloads.base import Launch
 
 _CHUNK = 1 << 16
 _SETUP_LIMIT_S = 600.0
@@ -60,13 +61,17 @@ class Hosted(Running):
             os.close(orders)
             os.close(answers)
 
-    def fits(self, call: Call) -> bool:
+    def fits(self, call: Launch) -> bool:
         """Whether this process can take ``call``: alive, and the same class with the same arguments."""
+        if not isinstance(call, Call):
+            return False
         key = (call.python, call.target, call.arguments, call.folder)
         return key == self._call_key and not self.has_exited()
 
-    def begin(self, start: Start, call: Call) -> None:
+    def begin(self, start: Start) -> None:
         """Call ``process`` for the next video."""
+        call = start.launch
+        assert isinstance(call, Call)
         self.begin_attempt(start)
         self._limits = (start.timeout_s, start.stall_s)
         if not self._ready and start.timeout_s is not None:  # loading the models is not the video's time

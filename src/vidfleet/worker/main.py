@@ -41,6 +41,7 @@ from vidfleet.worker.messages import (
 )
 from vidfleet.worker.read_ahead import ReadAhead
 from vidfleet.worker.tree_watch import TreeWatch
+from vidfleet.worker.warm import Warmed, warm_key
 from vidfleet.workloads.base import Program
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from vidfleet.worker.gpu_watch import GpuWatch
     from vidfleet.worker.gpus import Gpus
+    from vidfleet.workloads.base import Launch
 
 _CHUNK = 1 << 16
 _BETWEEN_LOOKS_S = 0.2
@@ -74,13 +76,16 @@ class Worker:
         self._read_ahead = ReadAhead()
         self._selector = selectors.DefaultSelector()
         self._running: Running | None = None
-        self._hosted: Hosted | None = None
+        self._hosted: Hosted | Warmed | None = None
+        self._cold: dict[tuple[object, ...], str] = {}
+        """What cannot be loaded ahead in this lane, and why."""
         self._gpus: Gpus | None = None
         self._gpu: GpuWatch | None = None
         self._tree = TreeWatch(())
         self._memory_back_s: float | None = None
         self._settling: _Settling | None = None
         self._heartbeat_s = self._next_beat = 0.0
+        self._own_fds: set[int] = set()
         self._open = True
 
     def serve(self) -> None:
@@ -93,6 +98,7 @@ class Worker:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._watch(self._control_fd, self._read_control)
         self._watch(woken, lambda: _drain(woken))
+        self._own_fds = {self._control_fd, woken}
         self._send(Ready(os.getpid(), socket.gethostname()))
         while self._open:
             for key, _ in self._selector.select(self._patience_s()):
@@ -160,14 +166,7 @@ class Worker:
         self._gpu = self._watch_gpu() if start.watches_gpu else None
         self._tree = TreeWatch(start.cores)
         try:
-            if isinstance(start.launch, Program):
-                self._running = OneShot(start, start.launch, self._kept)
-            else:
-                if self._hosted is None or not self._hosted.fits(start.launch):
-                    self._drop_host()
-                    self._hosted = Hosted(start.launch, self._kept, start.cores, start.variables)
-                self._hosted.begin(start, start.launch)
-                self._running = self._hosted
+            self._running = self._run(start)
         except OSError as error:  # no such program, no memory for a process
             self._running = None
             self._send(Failed(start.attempt, Evidence(message=f"it cannot be started ({error})")))
@@ -175,6 +174,31 @@ class Worker:
         for fd in self._running.pipes():
             if fd not in self._selector.get_map():
                 self._watch(fd, partial(self._read_attempt, fd))
+
+    def _run(self, start: Start) -> Running:
+        launch = start.launch
+        if isinstance(launch, Program) and (not launch.warm or warm_key(launch) in self._cold):
+            beside = self._hosted.pid if self._hosted else 0
+            cold_reason = self._cold.get(warm_key(launch), "")
+            return OneShot(start, launch, self._kept, cold_reason=cold_reason, beside=beside)
+        stays = self._hosted
+        if stays is None or not stays.fits(launch):
+            self._drop_host()
+            stays = self._hosted = self._load(launch, start)
+        stays.begin(start)
+        return stays
+
+    def _load(self, launch: Launch, start: Start) -> Hosted | Warmed:
+        if isinstance(launch, Program):
+            return Warmed(launch, self._kept, start.cores, start.variables)
+        return Hosted(launch, self._kept, start.cores, start.variables)
+
+    def _unwatch_closed(self) -> None:
+        """Forget pipes that nobody has any more, before their numbers are given to others."""
+        known = {*self._own_fds, *(fd for owner in (self._running, self._hosted) if owner for fd in owner.pipes())}
+        for key in list(self._selector.get_map().values()):
+            if key.fd not in known:
+                self._selector.unregister(key.fd)
 
     def _watch_gpu(self) -> GpuWatch:
         from vidfleet.worker.gpu_watch import GpuWatch  # a lane without a GPU starts 6 ms sooner without them
@@ -204,18 +228,28 @@ class Worker:
         if self._gpu and (time.monotonic() >= self._gpu.next_look or (evidence and running.stays)):
             self._gpu.look()
         if evidence is None:
-            self._tree.look_if_due()
+            if isinstance(running, Warmed) and running.gives_up:
+                self._start_cold(running)
+            else:
+                self._tree.look_if_due(apart=running.apart)
             return
         evidence = self._with_peaks(evidence)
         self._running = None
         if not running.stays:
             self._forget(running)
+        self._unwatch_closed()
         self._settle(_Settling(running.attempt, evidence, time.monotonic() + (self._memory_back_s or 0.0)))
 
     def _with_peaks(self, evidence: Evidence) -> Evidence:
         memory = max(evidence.peak_memory_bytes, self._tree.peak_bytes)
         on_gpu = self._gpu.peak_bytes if self._gpu else evidence.peak_gpu_memory_bytes
         return replace(evidence, peak_memory_bytes=memory, peak_gpu_memory_bytes=on_gpu)
+
+    def _start_cold(self, warmed: Warmed) -> None:
+        """Its modules cannot be loaded ahead: the video that waited for that starts by itself, as all after it."""
+        self._running = None
+        self._drop_host()
+        self._start(warmed.start)
 
     def _settle(self, settling: _Settling) -> None:
         """Tell how an attempt ended, once its GPU's memory is free again."""
@@ -239,6 +273,8 @@ class Worker:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(fd)
         running.close()
+        if isinstance(running, Warmed) and running.cold_reason:
+            self._cold[running.key] = running.cold_reason
         if running is self._hosted:
             self._hosted = None
 

@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 
 from vidfleet.data import Evidence
-from vidfleet.workloads.base import Call, Launch, Program
+from vidfleet.workloads.base import Call, Launch, Program, Step, Warm
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def encode(message: Message) -> bytes:
     return _to_json(plain).encode("ascii") + b"\n"
 
 
-def _fields(value: Message | Launch | Evidence) -> dict[str, object]:
+def _fields(value: Message | Launch | Evidence | Warm | Step) -> dict[str, object]:
     """What ``dataclasses.asdict`` gives, without copying each part of it."""
     return {name: getattr(value, name) for name in value.__slots__}
 
@@ -159,6 +159,9 @@ def _launch(plain: dict[str, object]) -> Launch:
         return Call(**listed)  # type: ignore[arg-type]  # from our own encode; TypeError where it is not
     environment = listed.get("environment", ())
     listed["environment"] = tuple((name, value) for name, value in environment)  # type: ignore[attr-defined]
+    if warm := listed.get("warm"):
+        steps = tuple(Step(**step) for step in warm["steps"])  # type: ignore[index]
+        listed["warm"] = Warm(steps, warm["is_named"])  # type: ignore[index]
     return Program(**listed)  # type: ignore[arg-type]
 
 

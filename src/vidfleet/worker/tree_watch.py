@@ -34,20 +34,22 @@ class TreeWatch:
         self.peak_bytes = 0
         """The most that they were seen to hold together."""
 
-    def look_if_due(self) -> None:
+    def look_if_due(self, *, apart: int = 0) -> None:
         """:meth:`look`, where it is time."""
         if time.monotonic() >= self.next_look:
-            self.look()
+            self.look(apart=apart)
 
-    def look(self) -> None:
+    def look(self, *, apart: int = 0) -> None:
         """See what all processes below this one hold, and bring back threads that left the lane's cores.
+
+        ``apart`` is a process of which the attempt is a fork, or that stays beside it: its memory does not count.
 
         ONNX Runtime counts the machine's cores and ties a thread to each, whatever the process was allowed.
         """
         began = time.process_time()
         own_bytes = most_shared_bytes = 0
         for pid in _below(os.getpid()):
-            resident, shared = _resident(pid)
+            resident, shared = _resident(pid) if pid != apart else (0, 0)
             own_bytes += resident - shared
             most_shared_bytes = max(most_shared_bytes, shared)
             if self._cores:
