@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vidfleet.config import Setting
-    from vidfleet.runner.execute import Stop
     from vidfleet.runner.run import Prepared
+    from vidfleet.runner.stopping import Stop
     from vidfleet.workloads import Workload
 
 _RUN_USES = """\
@@ -215,10 +215,10 @@ def _speakers_from(options: argparse.Namespace) -> Workload:
 
 
 def _run(options: argparse.Namespace, workload: Workload, used: Sequence[Setting]) -> int:
-    from vidfleet.runner.execute import Stop
     from vidfleet.runner.run import execute, prepare
     from vidfleet.runner.show.report import print_summary, report_to_plain
     from vidfleet.runner.show.story import Story
+    from vidfleet.runner.stopping import Stop
 
     stop = Stop()
     _heed_signals(stop)

@@ -21,7 +21,7 @@ from vidfleet.runner.claims import Claims, bury_dead
 from vidfleet.runner.discover import discover
 from vidfleet.runner.disk import check_room
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
-from vidfleet.runner.execute import Execution, Stop
+from vidfleet.runner.execute import Execution
 from vidfleet.runner.finish import is_disk_full, remember_unreadable
 from vidfleet.runner.foretold import Foretold
 from vidfleet.runner.learnt import read_learnt, remember
@@ -36,6 +36,7 @@ from vidfleet.runner.roots import remember_root
 from vidfleet.runner.show.progress import Display, choose_display
 from vidfleet.runner.show.report import write_report
 from vidfleet.runner.show.show_plan import forecast_of, outlasting_in_run, write_plan
+from vidfleet.runner.stopping import Stop
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural, said
 from vidfleet.runner.timing import Known
