@@ -25,10 +25,10 @@ from pathlib import Path
 
 from vidfleet.data import Attempt, Device, Evidence, Lane, Outcome, Probe, Stage, Task, Video
 from vidfleet.runner.events import AttemptEnded, AttemptStarted, RunStarted, VideoEnded
-from vidfleet.runner.forecast import Forecast
+from vidfleet.runner.order.forecast import Forecast
+from vidfleet.runner.order.queue import Case, Queue, Running
+from vidfleet.runner.order.timing import Known, Sample, Tally
 from vidfleet.runner.plan import in_order
-from vidfleet.runner.queue import Case, Queue, Running
-from vidfleet.runner.timing import Known, Sample, Tally
 from vidfleet.workloads import Description
 
 RESULTS = Path(__file__).parent / "results" / "order_simulated.json"

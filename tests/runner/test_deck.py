@@ -10,7 +10,7 @@ import pytest
 from vidfleet.errors import ClaimedError
 from vidfleet.runner.claims import Claims
 from vidfleet.runner.deck import Deck, Settled, Staged
-from vidfleet.runner.queue import Case
+from vidfleet.runner.order.queue import Case
 from vidfleet.settings import RunSettings
 from vidfleet.workloads.adjusted import Adjusted
 from vidfleet.workloads.script import Script

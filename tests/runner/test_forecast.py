@@ -12,12 +12,12 @@ import pytest
 from benchmarks.order_simulated import EQUAL, UNLIKE, make_world, simulate
 from vidfleet.data import Device, Lane, Took
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneOut, RunStarted, VideoEnded
-from vidfleet.runner.forecast import Forecast, longer_than
-from vidfleet.runner.foretold import Foretold
 from vidfleet.runner.ledger import Ledger, read_ledger
 from vidfleet.runner.lines import to_events
-from vidfleet.runner.lineup import Lineup
-from vidfleet.runner.timing import Known, Sample, Tally, fit
+from vidfleet.runner.order.forecast import Forecast, longer_than
+from vidfleet.runner.order.foretold import Foretold
+from vidfleet.runner.order.lineup import Lineup
+from vidfleet.runner.order.timing import Known, Sample, Tally, fit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from vidfleet.data import Attempt, Device, Evidence, Lane, Probe, Stage, Task, Video
-from vidfleet.runner.headroom import Headroom, floor_bytes
-from vidfleet.runner.queue import Case, Running
+from vidfleet.runner.order.queue import Case, Running
+from vidfleet.runner.room.headroom import Headroom, floor_bytes
 from vidfleet.worker.memory import HostMemory
 from vidfleet.workloads import Description
 

@@ -12,8 +12,8 @@ import pytest
 
 from vidfleet.data import Device, Lane, Took
 from vidfleet.runner.events import RunStarted
-from vidfleet.runner.forecast import Forecast
-from vidfleet.runner.learnt import read_learnt, remember
+from vidfleet.runner.order.forecast import Forecast
+from vidfleet.runner.order.learnt import read_learnt, remember
 from vidfleet.runner.record import RECORD_NAME
 from vidfleet.runner.run import prepare
 from vidfleet.runner.show.show_plan import plan_to_plain, print_plan

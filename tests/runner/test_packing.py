@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vidfleet.data import Attempt, Evidence, Lane, Probe, Stage, Task, Video
-from vidfleet.runner.gain import Took, gain, is_faster
-from vidfleet.runner.packing import Found, Packing
-from vidfleet.runner.room import Kept, _write, read_kept
+from vidfleet.runner.room.gain import Took, gain, is_faster
+from vidfleet.runner.room.gate import Kept, _write, read_kept
+from vidfleet.runner.room.packing import Found, Packing
 from vidfleet.worker.gpus.simulated import Simulated
 from vidfleet.workloads import Description
 

@@ -15,7 +15,7 @@ from vidfleet.errors import BadInputError
 from vidfleet.runner.discover import discover
 from vidfleet.runner.events import RunStarted
 from vidfleet.runner.finish import remember_unreadable
-from vidfleet.runner.forecast import Forecast
+from vidfleet.runner.order.forecast import Forecast
 from vidfleet.runner.plan import Plan, in_order, make_plan
 from vidfleet.runner.probe import probe
 from vidfleet.runner.publish import old_aside

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from vidfleet.data import Device, Lane, Probe, Stage, Task, Video
 from vidfleet.runner.events import AttemptStarted, RunStarted
-from vidfleet.runner.forecast import Forecast
-from vidfleet.runner.queue import Case, Queue, Running
-from vidfleet.runner.timing import Known, Sample
+from vidfleet.runner.order.forecast import Forecast
+from vidfleet.runner.order.queue import Case, Queue, Running
+from vidfleet.runner.order.timing import Known, Sample
 from vidfleet.workloads import Description
 
 DESCRIPTION = Description(Path(), "x.py", "script", {})

@@ -17,9 +17,9 @@ from vidfleet.errors import ClaimedError, OccupiedError, SetupError, UsageError
 from vidfleet.runner import stage as staging
 from vidfleet.runner.begin import begin
 from vidfleet.runner.finish import is_disk_full, publish_whole_stage
+from vidfleet.runner.order.queue import Case
 from vidfleet.runner.plan import judge_target
 from vidfleet.runner.publish import complete_publishing, is_half_published, leave_links
-from vidfleet.runner.queue import Case
 from vidfleet.runner.record import RECORD_NAME
 from vidfleet.runner.text import said
 from vidfleet.workloads.base import Description

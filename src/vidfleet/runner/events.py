@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vidfleet.data import Attempt, Lane, Outcome, Task
-from vidfleet.runner.timing import Known
+from vidfleet.runner.order.timing import Known
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from vidfleet.runner.devices import Devices
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, LaneOut, Notice, VideoEnded
 from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
 from vidfleet.runner.finish import finish, remember_failure
-from vidfleet.runner.queue import Case, Over, Queue, Running
-from vidfleet.runner.room import Room
+from vidfleet.runner.order.queue import Case, Over, Queue, Running
+from vidfleet.runner.room.gate import Room
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from vidfleet.executors.base import Executor, LaneEvent
     from vidfleet.runner.claims import Claims
     from vidfleet.runner.events import Event
-    from vidfleet.runner.forecast import Forecast
     from vidfleet.runner.ledger import RunFolder
+    from vidfleet.runner.order.forecast import Forecast
     from vidfleet.runner.provenance import MadeBy
     from vidfleet.runner.stopping import Stop
     from vidfleet.settings import RunSettings

@@ -23,7 +23,7 @@ from vidfleet.runner.events import (
     RunStarted,
     VideoEnded,
 )
-from vidfleet.runner.learnt import known_to_plain, read_known
+from vidfleet.runner.order.learnt import known_to_plain, read_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

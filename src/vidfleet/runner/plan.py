@@ -12,7 +12,7 @@ from vidfleet.errors import BadInputError, RecordError, SetupError
 from vidfleet.runner.changes import difference, workload_difference
 from vidfleet.runner.events import RunStarted
 from vidfleet.runner.finish import last_failure
-from vidfleet.runner.forecast import Forecast
+from vidfleet.runner.order.forecast import Forecast
 from vidfleet.runner.places import sharing_a_target, stages_of
 from vidfleet.runner.probe import probe_all
 from vidfleet.runner.publish import is_half_published
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from vidfleet.runner.timing import Known
+    from vidfleet.runner.order.timing import Known
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description
 

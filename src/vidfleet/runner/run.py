@@ -23,12 +23,13 @@ from vidfleet.runner.disk import check_room
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution
 from vidfleet.runner.finish import is_disk_full, remember_unreadable
-from vidfleet.runner.foretold import Foretold
-from vidfleet.runner.learnt import read_learnt, remember
 from vidfleet.runner.ledger import Ledger, RunFolder
 from vidfleet.runner.live import Live
 from vidfleet.runner.on_stop import check as check_on_stop
 from vidfleet.runner.on_stop import stop_left
+from vidfleet.runner.order.foretold import Foretold
+from vidfleet.runner.order.learnt import read_learnt, remember
+from vidfleet.runner.order.timing import Known
 from vidfleet.runner.places import stage_of
 from vidfleet.runner.plan import Plan, judge, make_plan
 from vidfleet.runner.provenance import MadeBy
@@ -39,7 +40,6 @@ from vidfleet.runner.show.show_plan import forecast_of, outlasting_in_run, write
 from vidfleet.runner.stopping import Stop
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural, said
-from vidfleet.runner.timing import Known
 from vidfleet.settings import RunSettings
 from vidfleet.worker.lanes import make_lanes, share_cores
 from vidfleet.workloads.adjusted import Adjusted
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from vidfleet.data import Video
-    from vidfleet.runner.forecast import Forecast
+    from vidfleet.runner.order.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)

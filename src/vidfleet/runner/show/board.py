@@ -16,7 +16,7 @@ from vidfleet.runner.events import (
     RunStarted,
     VideoEnded,
 )
-from vidfleet.runner.forecast import Forecast
+from vidfleet.runner.order.forecast import Forecast
 
 if TYPE_CHECKING:
     from vidfleet.runner.events import Event

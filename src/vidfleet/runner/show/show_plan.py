@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from vidfleet.runner.disk import estimate
 from vidfleet.runner.events import RunStarted
-from vidfleet.runner.forecast import Forecast
 from vidfleet.runner.lines import lane_to_plain
+from vidfleet.runner.order.forecast import Forecast
 from vidfleet.runner.show.page import Page, write_blocked, write_failures
 from vidfleet.runner.text import about, length, one_line, plural, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vidfleet.runner.forecast import Outlasting
+    from vidfleet.runner.order.forecast import Outlasting
     from vidfleet.runner.run import Prepared
 
 PLAN_NAME = "plan.json"

@@ -2,7 +2,7 @@
 
 It begins with one. As long as one more fits into the GPU's memory, one more is tried; where that is not clearly faster
 (``gain.py``), it is taken back, and so it stays. GPUs of one kind and size learn from each other. What was found is
-kept for the next run (``room.py``).
+kept for the next run (``gate.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.data import Lane
 from vidfleet.runner.failures import DONE
-from vidfleet.runner.gain import Took, enough, gain, is_faster
+from vidfleet.runner.room.gain import Took, enough, gain, is_faster
 from vidfleet.worker.gpus import installed
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from vidfleet.runner.events import (
     VideoEnded,
 )
 from vidfleet.runner.failures import DONE
-from vidfleet.runner.lineup import Lineup
-from vidfleet.runner.timing import Model, Sample, Tally, drawn, fit
+from vidfleet.runner.order.lineup import Lineup
+from vidfleet.runner.order.timing import Model, Sample, Tally, drawn, fit
 
 if TYPE_CHECKING:
     from vidfleet.data import Attempt

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vidfleet.data import Attempt
-    from vidfleet.runner.queue import Running
+    from vidfleet.runner.order.queue import Running
     from vidfleet.worker.memory import HostMemory
 
 _DEFAULT_SHARE = 0.05

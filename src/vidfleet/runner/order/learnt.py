@@ -11,8 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.runner.failures import DONE
+from vidfleet.runner.order.timing import Known, Sample, Tally
 from vidfleet.runner.reading import read_json
-from vidfleet.runner.timing import Known, Sample, Tally
 from vidfleet.runner.writing import write_whole
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidfleet.runner.forecast import Forecast
+from vidfleet.runner.order.forecast import Forecast
 
 if TYPE_CHECKING:
     from vidfleet.runner.events import Event

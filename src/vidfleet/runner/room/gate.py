@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vidfleet.runner.headroom import Headroom, grace_s
-from vidfleet.runner.packing import Found, Packing
 from vidfleet.runner.reading import read_json
+from vidfleet.runner.room.headroom import Headroom, grace_s
+from vidfleet.runner.room.packing import Found, Packing
 from vidfleet.runner.writing import write_whole
 from vidfleet.worker.process import thread_variables
 from vidfleet.workloads.base import Call
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vidfleet.data import Attempt, Lane
-    from vidfleet.runner.queue import Running
+    from vidfleet.runner.order.queue import Running
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description, Launch
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Attempt, Evidence, Lane, Task
-from vidfleet.runner.forecast import Forecast
-from vidfleet.runner.lineup import Lineup
+from vidfleet.runner.order.forecast import Forecast
+from vidfleet.runner.order.lineup import Lineup
 from vidfleet.workloads.base import Description
 
 if TYPE_CHECKING:
