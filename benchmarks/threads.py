@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.threads                          ten minutes; writes results/threads.json
+    python -m benchmarks.threads                          ten minutes; prints: make bench keeps its own figures
     python -m benchmarks.threads --repeats 1 --python torch=/path/to/python
 
 Real runs through vidfleet over 16 tiny videos; the work is ``threads_work.py``, which says nothing about threads.
@@ -36,7 +36,6 @@ UNITS = {"numpy": 40, "scipy": 45, "opencv": 45, "onnxruntime": 25, "pyav": 5, "
 MEASURED = ("numpy", "opencv", "onnxruntime")
 VIDEOS = 16
 WORK = Path(__file__).with_name("threads_work.py")
-RESULTS = Path(__file__).with_name("results") / "threads.json"
 BUDGETS = ("share", "all")
 
 
@@ -163,17 +162,15 @@ def _below_s() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--no-reach", action="store_true", help="keep what the file says of it")
+    parser.add_argument("--no-reach", action="store_true", help="without how many threads each library takes")
     parser.add_argument("--python", action="append", default=[], metavar="LIBRARY=PROGRAM")
     options = parser.parse_args()
     pythons = dict(word.split("=", 1) for word in options.python)
     _forget_variables()
-    seen = json.loads(RESULTS.read_text())["reach"] if options.no_reach else None
     found = {
-        "reach": seen or [asdict(item) for item in reach(pythons=pythons)],
+        "reach": [] if options.no_reach else [asdict(item) for item in reach(pythons=pythons)],
         "measured": [asdict(item) for item in measure(repeats=options.repeats)],
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 
 
