@@ -4,9 +4,8 @@
 
     make bench-behaviour        writes benchmarks/results/behaviour.json and docs/behaviour.md
 
-The same script, the same videos, two lanes each, really run and really killed. GNU parallel is Debian's package; the
-two schedulers are installed into a virtual environment of their own below a temporary folder. gpusched gets
-simulated GPUs and looks twice a second, where its default is every five seconds.
+The same script, the same videos, two lanes each, really run and really killed. gpusched gets simulated GPUs and looks
+twice a second, where its default is every five seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +27,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 import vidfleet
+from benchmarks import peers
 from benchmarks.behaviour_page import write_page
 from benchmarks.watching import HEARING, environment_of, wait_until
 from tests.support.fleet import write_video
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RESULTS = Path(__file__).parent / "results" / "behaviour.json"
-RIVALS = ("simple_gpu_scheduler==0.1.4", "gpusched==0.4.0")
 SETTLED_S = 6.0
 """How long after the runner's end its children are counted; our promise is 5 s."""
 PATIENCE_S = 15.0
@@ -133,15 +131,13 @@ class System:
         return status, place.began()
 
 
-def systems(tools: Path) -> list[System]:
-    """All four; the schedulers out of ``tools``, a virtual environment."""
-    parallel = shutil.which("parallel") or sys.exit("GNU parallel is not here: apt install parallel")
-    version = subprocess.run([parallel, "--version"], capture_output=True, text=True, check=True).stdout
-    (_, simple), (_, packer) = (rival.split("==") for rival in RIVALS)
+def systems() -> list[System]:
+    """All four; raises PeerError where one is missing."""
+    parallel, programs = peers.parallel(), peers.tools()
+    (_, simple), (_, packer) = (requirement.split("==") for requirement in peers.SCHEDULERS)
     ours = (sys.executable, "-m", "vidfleet", "run", "TOP/root", "--devices", "cpu:2", "--schedule", "name")
-    programs = tools / "bin"
     return [
-        System("GNU parallel", re.findall(r"parallel (\d+)", version)[0], "parallel --joblog LOG --resume-failed -j2",
+        System("GNU parallel", peers.version_of("parallel", "parallel"), "parallel --joblog LOG --resume-failed -j2",
                (parallel, "--joblog", "joblog", "--resume-failed", "-j2")),
         System("simple_gpu_scheduler", simple, "simple_gpu_scheduler --gpus 0 1 < JOBS",
                (str(programs / "simple_gpu_scheduler"), "--gpus", "0", "1")),
@@ -254,7 +250,7 @@ def seconds_row(system: System) -> float:
         return time.monotonic() - began
 
 
-def measure(tools: Path) -> dict[str, object]:
+def measure() -> dict[str, object]:
     """Every row for every system."""
     rows: dict[str, dict[str, str]] = {}
     seconds: dict[str, float] = {}
@@ -263,7 +259,7 @@ def measure(tools: Path) -> dict[str, object]:
         rows.setdefault(f"{section}: {row}", {})[system.name] = value
         print(f"{section}: {row}: {system.name}: {value}", flush=True)
 
-    for system in systems(tools):
+    for system in systems():
         for change in RESUME:
             add("resume", change, system, resume_row(system, change))
         add("resume", "runner killed midway", system, again_row(system, kill_midway, ["v3", "v4"]))
@@ -274,25 +270,25 @@ def measure(tools: Path) -> dict[str, object]:
             add("kill", f"half-written outputs to be seen after {number.name}", system, torn)
         add("kill", "exit status when all 4 failed", system, status_row(system))
     for turn in range(3):  # by turns, as the machine has other work as well
-        for system in systems(tools):
+        for system in systems():
             seconds[system.name] = min(seconds_row(system), seconds.get(system.name, 1e9))
             if turn == 2:
                 value = f"{seconds[system.name]:.1f}"
                 add("cost", f"seconds for {EMPTY_JOBS} short Python scripts", system, value)
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "systems": [{k: v for k, v in asdict(system).items() if k != "command"} for system in systems(tools)],
+        "systems": [{k: v for k, v in asdict(system).items() if k != "command"} for system in systems()],
         "rows": rows,
     }
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="rivals") as folder:
-        tools = Path(folder) / "venv"
-        subprocess.run([sys.executable, "-m", "venv", str(tools)], check=True)
-        subprocess.run([str(tools / "bin" / "pip"), "install", "--quiet", *RIVALS], check=True)
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(measure(tools), indent=1) + "\n")
+    RESULTS.parent.mkdir(exist_ok=True)
+    try:
+        found = measure()
+    except peers.PeerError as error:
+        sys.exit(f"GNU parallel is {error}")
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     write_page()
 
 

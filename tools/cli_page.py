@@ -80,7 +80,7 @@ def _name(action: argparse.Action) -> str:
     if action.choices:
         value = " " + "\\|".join(map(str, action.choices))
     else:
-        value = f" {action.metavar or ''}".rstrip() if action.nargs != 0 else ""
+        value = _cell(f" {action.metavar or ''}").rstrip() if action.nargs != 0 else ""
     return ", ".join(f"`{flag}{value}`" for flag in action.option_strings) or f"`{action.metavar}`"
 
 

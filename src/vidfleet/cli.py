@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vidfleet.config import Setting
-    from vidfleet.runner.execute import Stop
     from vidfleet.runner.run import Prepared
+    from vidfleet.runner.stopping import Stop
     from vidfleet.workloads import Workload
 
 _RUN_USES = """\
@@ -185,6 +185,7 @@ def _workload_from(options: argparse.Namespace, theirs: list[str], command: tupl
 
     chosen = read_options(WorkloadSettings, options)
     common: dict[str, Any] = {"python": chosen.python, "expect": chosen.expect, "name": chosen.name}
+    warm: dict[str, Any] = {"warm": chosen.warm, "preload": chosen.preload}  # a class stays loaded anyhow
     if chosen.script and chosen.worker:
         raise UsageError("--script and --worker exclude each other")
     if chosen.worker:
@@ -192,10 +193,10 @@ def _workload_from(options: argparse.Namespace, theirs: list[str], command: tupl
     if chosen.script and _is_built_in(chosen.script):
         return PythonClass(BUILT_IN, tuple(alike(theirs)), **common)
     if chosen.script:
-        return Script(chosen.script, tuple(theirs), **common)
+        return Script(chosen.script, tuple(theirs), **common, **warm)
     if not command:
         raise UsageError("nothing to run was named\n" + _RUN_USES.rstrip())
-    return Command(command, **common)
+    return Command(command, **common, **warm)
 
 
 def _is_built_in(script: Path) -> bool:
@@ -214,10 +215,10 @@ def _speakers_from(options: argparse.Namespace) -> Workload:
 
 
 def _run(options: argparse.Namespace, workload: Workload, used: Sequence[Setting]) -> int:
-    from vidfleet.runner.execute import Stop
     from vidfleet.runner.run import execute, prepare
     from vidfleet.runner.show.report import print_summary, report_to_plain
     from vidfleet.runner.show.story import Story
+    from vidfleet.runner.stopping import Stop
 
     stop = Stop()
     _heed_signals(stop)

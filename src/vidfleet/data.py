@@ -86,7 +86,12 @@ class Stage:
     @property
     def output(self) -> Path:
         """Where the workload leaves its output: ``<folder>/<entry stem>``."""
-        return self.folder / self.entry_stem
+        return Path(self.output_at)
+
+    @property
+    def output_at(self) -> str:
+        """The same as a string: it is asked for many times a video."""
+        return f"{self.folder}/{self.entry_stem}"
 
     def beside(self, ending: str) -> str:
         """The path of a file of ours beside the stage; a string, as it is asked for many times a video."""
@@ -118,6 +123,11 @@ class Device:
     """Empty where no driver told."""
 
     @property
+    def model(self) -> str:
+        """What devices of one speed have in common: the driver's name for it, else ``gpu`` or ``cpu``."""
+        return self.name or self.kind
+
+    @property
     def label(self) -> str:
         """A short name for people: ``gpu:0`` or ``cpu``."""
         return f"gpu:{self.visible}" if self.kind == "gpu" else "cpu"
@@ -132,12 +142,23 @@ class Lane:
     threads: int
     """Its share of the machine's cores."""
     cores: tuple[int, ...] = ()
-    """The cores that its attempts keep to, near its GPU; any where there are none."""
+    """The cores that its attempts keep to, near its GPU where that is known; any where there are none."""
+    spare: bool = False
+    """Used only where ``--per-gpu auto`` finds that one more at a time on its GPU pays."""
 
     @property
     def label(self) -> str:
         """``gpu:0``, or ``cpu:1`` where lanes are cores."""
         return self.device.label if self.device.kind == "gpu" else f"cpu:{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """How long a video's last good attempt took."""
+
+    seconds: float
+    device: str
+    """What it ran on: see :attr:`Device.model`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +168,8 @@ class Task:
     video: Video
     stage: Stage
     probe: Probe
+    took: Took | None = None
+    """Where the workload, as it was then, has done the same video in an earlier run."""
 
     @property
     def cost(self) -> float:
@@ -181,11 +204,15 @@ class Evidence:
     cpu_s: float = 0.0
     """Processor time of the attempt and its descendants that were waited for."""
     peak_memory_bytes: int = 0
-    """Largest resident set of one process of the attempt."""
+    """Largest resident set of one process of the attempt, or of all together where that was seen to be more."""
     peak_gpu_memory_bytes: int = 0
     """Most memory of its GPU that its processes were seen to hold; 0 where none was seen, or nothing tells."""
     ended_leftovers: int = 0
     """Processes that it had left behind and that were ended."""
+    warm: bool = False
+    """It was a fork of a process in which its modules were loaded already."""
+    cold_reason: str = ""
+    """Why it was none, where one was asked for."""
     modules: str = ""
     """Top-level modules that a class had loaded after its first video, with spaces between them."""
 
@@ -241,6 +268,8 @@ class Summary:
     signal: int = 0
     """The signal that interrupted it."""
     notices: tuple[str, ...] = field(default=())
+    foretold_s: float | None = None
+    """How long it was expected to take, after its first fifth; None where nothing was known, or it was stopped."""
 
     def count(self, state: State) -> int:
         """How many videos ended in this state."""

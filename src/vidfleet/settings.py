@@ -42,6 +42,28 @@ def parse_lanes(text: str) -> int:
     return int(text)
 
 
+def parse_per_gpu(text: str) -> int | Literal["auto"]:
+    """Read how many attempts share a GPU: a number, or ``auto``."""
+    return "auto" if text == "auto" else parse_lanes(text)
+
+
+def parse_cores(text: str) -> int | Literal["", "all"]:
+    """Read the cores of a lane: a number, ``all``, or nothing for its share."""
+    return text if text in ("", "all") else parse_lanes(text)  # type: ignore[return-value]  # one of the two
+
+
+def parse_memory(text: str) -> str:
+    """Check an amount of memory: bytes, with K, M, G or T behind them (powers of 1024), or a share of all: ``5%``."""
+    number = text[:-1] if text[-1:].upper() in ("K", "M", "G", "T", "%") else text
+    try:
+        fits = 0 <= float(number) < (100 if text.endswith("%") else float("inf"))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{text!r} is no amount of memory: give 500M, 4G, or a share of all, 5%")
+    return text
+
+
 def parse_number(text: str) -> int:
     """Read a whole number of at least 0."""
     if not text.isdecimal():
@@ -107,8 +129,20 @@ class LaneSettings:
     gpus: tuple[str, ...] = option(
         (), "these GPUs: indices or UUIDs, 0,2,GPU-1a2b; or free: those that nobody uses", metavar="LIST"
     )
-    per_gpu: int = option(1, "attempts at a time on one GPU", metavar="K", parse=parse_lanes)
+    per_gpu: int | Literal["auto"] = option(
+        1, "attempts at a time on one GPU; auto: as many as fit and as long as it gets faster, found out on the first "
+        "videos", metavar="K|auto", parse=parse_per_gpu,
+    )  # fmt: skip
     devices: str = option("", "lanes on the processor instead of GPUs: cpu:4", metavar="cpu:N", parse=parse_devices)
+    cores_per_lane: int | Literal["", "all"] = option(
+        "", "cores for each lane: N, or all, which divides nothing (default: each its share)", metavar="N|all",
+        parse=parse_cores,
+    )  # fmt: skip
+    memfree: str = option(
+        "", "memory of this machine to keep free: with less nothing new is started, with less than half of it the "
+        "youngest attempt is ended and runs again later; 0: off (default: 5%, at least 256M, at most 16G)",
+        metavar="SIZE", parse=parse_memory,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -193,6 +227,8 @@ class WorkloadSettings:
         (), "a file that each output folder must have afterwards: pywork/scores.pckl", metavar="FILE"
     )
     name: str = option("", "whose outputs these are (default: the script's or program's name)")
+    warm: bool = option(False, "load what the script imports once in each lane, and run each video as a fork of that")
+    preload: tuple[str, ...] = option((), "like --warm, but load these modules: torch,cv2", metavar="MODULE")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.support.page_cache import is_in_memory, write_cold
 from vidfleet.data import Device, Lane
 from vidfleet.errors import UsageError
 from vidfleet.executors.base import LaneEvent, Lost, make_executor
@@ -167,3 +168,27 @@ def test_an_unknown_executor_lists_the_known_ones() -> None:
     """By name."""
     with pytest.raises(UsageError, match="local"):
         make_executor("lokal")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asked for on Linux only")
+def test_the_ends_of_a_video_that_comes_are_read(executor: Executor, tmp_path: Path) -> None:
+    """The first 4 MiB and the last one; what lies between is not."""
+    video, size = tmp_path / "a.mp4", 48 << 20
+    write_cold(video, size)
+    executor.read_ahead(LANES[0], str(video))
+    deadline = time.monotonic() + 10
+    while not all(is_in_memory(video, offset) for offset in (0, (4 << 20) - 4096, size - (1 << 20), size - 4096)):
+        assert time.monotonic() < deadline, "it was not read"
+        time.sleep(0.05)
+    assert not is_in_memory(video, 24 << 20)
+
+
+def test_a_hint_that_is_of_no_use_harms_no_attempt(executor: Executor, tmp_path: Path) -> None:
+    """No such file, a folder, a pipe that nobody writes into."""
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("nothing", ".", "pipe", "zero\0byte"):
+        executor.read_ahead(LANES[0], f"{tmp_path}/{name}")
+    _start(executor, LANES[0], "print('fine')", tmp_path)
+    for name in ("nothing", ".", "pipe"):
+        executor.read_ahead(LANES[0], f"{tmp_path}/{name}")
+    assert isinstance(_next(executor).message, Finished)

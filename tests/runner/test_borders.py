@@ -24,10 +24,10 @@ def bordered(request: pytest.FixtureRequest, workshop: Workshop, monkeypatch: py
     """No rename leads into or out of ``.vidfleet``; elsewhere two names can be exchanged, or not."""
     real_two, real_rename = rename._renameat2, Path.rename
 
-    def crosses(source: Path, target: Path) -> bool:
-        return (".vidfleet" in source.parts) != (".vidfleet" in target.parts)
+    def crosses(source: Path | str, target: Path) -> bool:
+        return (".vidfleet" in Path(source).parts) != (".vidfleet" in target.parts)
 
-    def renameat2(source: Path, target: Path, flags: int) -> int:
+    def renameat2(source: Path | str, target: Path, flags: int) -> int:
         if crosses(source, target):
             return errno.EXDEV
         return real_two(source, target, flags) if request.param == "exchange" else errno.EINVAL

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.workshop import Workshop, make_video
-from vidfleet.data import Probe, Stage, Task, Video
+from vidfleet.data import Device, Lane, Probe, Stage, Task, Video
 from vidfleet.errors import BadInputError
 from vidfleet.runner.discover import discover
+from vidfleet.runner.events import RunStarted
 from vidfleet.runner.finish import remember_unreadable
-from vidfleet.runner.plan import Plan, cost_by_lane, in_order, make_plan
+from vidfleet.runner.order.forecast import Forecast
+from vidfleet.runner.plan import Plan, in_order, make_plan
 from vidfleet.runner.probe import probe
 from vidfleet.runner.publish import old_aside
 
@@ -193,8 +195,11 @@ def test_each_schedule_has_its_order(tmp_path: Path, schedule: str, order: list[
 
 def test_round_robin_loads_go_by_position_and_others_to_the_emptiest_lane(tmp_path: Path) -> None:
     tasks = [_task(0, 9, tmp_path), _task(2, 5, tmp_path), _task(3, 4, tmp_path)]
-    assert cost_by_lane(tasks, 2, "round-robin") == [14.0, 4.0]
-    assert cost_by_lane(tasks, 2, "longest") == [9.0, 9.0]
+    lanes = tuple(Lane(index, Device("cpu", ""), 1) for index in range(2))
+    for schedule, loads in (("round-robin", {0: 14.0, 1: 4.0}), ("longest", {0: 9.0, 1: 9.0})):
+        forecast = Forecast()
+        forecast.apply(RunStarted("", "", lanes, tuple(tasks), (), (), schedule), 0.0)
+        assert forecast.ends_s(0.0) == loads
 
 
 def test_positions_in_a_resumed_run_are_those_of_all_videos(workshop: Workshop) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from vidfleet.data import Device, Lane, Probe, Stage, Task, Video
-from vidfleet.runner.queue import Case, Queue, Running
+from vidfleet.runner.events import AttemptStarted, RunStarted
+from vidfleet.runner.order.forecast import Forecast
+from vidfleet.runner.order.queue import Case, Queue, Running
+from vidfleet.runner.order.timing import Known, Sample
 from vidfleet.workloads import Description
 
 DESCRIPTION = Description(Path(), "x.py", "script", {})
@@ -112,3 +116,137 @@ def test_a_lane_that_is_out_gives_its_videos_away() -> None:
     queue.give_away(lanes[0])
     taken = [_position(queue.take(lanes[1], [], lanes[1:])) for _ in range(4)]
     assert sorted(position for position in taken if position is not None) == [0, 1, 2, 3]
+
+
+class Unlike:
+    """Lane 0 takes four times as long as lane 1; a video of cost 1 takes 1 s there."""
+
+    def __init__(self, *costs: int, devices: tuple[str, str] = ("slow", "fast")) -> None:
+        self.lanes = [Lane(index, Device("gpu", str(index), name), 1) for index, name in enumerate(devices)]
+        stage = Stage(Path(), Path(), "", Path())
+        tasks = [
+            Task(Video(Path(f"{i}.mp4"), f"{i}.mp4", 1, 1, i), stage, Probe(1.0, cost, 1, 1, ""))
+            for i, cost in enumerate(costs)
+        ]
+        known = tuple(
+            Known(name, tuple(Sample(500, 500 * cost, 500 * cost * slow) for cost in (1, 10, 100)))
+            for name, slow in (("slow", 4), ("fast", 1))
+        )
+        self.forecast = Forecast()
+        self.forecast.apply(RunStarted("", "", tuple(self.lanes), tuple(tasks), (), known), 0.0)
+        self.queue = Queue(
+            [Case(task) for task in tasks], self.lanes, "longest", forecast=self.forecast, now=lambda: 0.0
+        )
+        self.running: list[Running] = []
+
+    def take(self, lane: int) -> int | None:
+        """The cost of what a lane takes at second 0, and begins."""
+        case = self.queue.take(self.lanes[lane], self.running, self.lanes)
+        if case is None:
+            return None
+        self.running.append(Running(case, self.lanes[lane], 0.0, DESCRIPTION))
+        self.forecast.apply(AttemptStarted(case.task, self.lanes[lane], 1), 0.0)
+        return case.task.probe.frames
+
+
+def test_a_slow_lane_takes_the_longest_video_that_the_other_would_not_end_sooner() -> None:
+    """100 and 50 end sooner on the fast lane, at 100 and 150 s; 40 would end there at 190, here at 160."""
+    world = Unlike(100, 50, 40, 3)
+    assert world.take(0) == 40
+    assert world.take(1) == 100
+
+
+def test_a_slow_lane_stays_idle_where_it_would_hold_up_the_end() -> None:
+    """The fast lane is busy for 10 s, and does both before the slow one has done either."""
+    world = Unlike(10, 9, 8)
+    assert world.take(1) == 10
+    assert world.take(0) is None
+    assert [case.task.probe.frames for case in world.queue.peek(5)] == [9, 8]
+
+
+def test_a_slow_lane_works_where_nobody_else_does() -> None:
+    """The fast one may be shut for reasons that the queue does not know: asked again, the slow one works."""
+    world = Unlike(10, 9)
+    assert world.take(0) is None
+    assert world.take(0) == 10
+
+
+def test_a_lane_that_is_not_usable_is_no_reason_to_wait() -> None:
+    world = Unlike(10, 9)
+    case = world.queue.take(world.lanes[0], [], world.lanes[:1])
+    assert case is not None
+    assert case.task.probe.frames == 10
+
+
+def test_far_down_a_long_line_a_slow_lane_finds_what_is_short_enough() -> None:
+    """The fast lane is busy for 3,000 s and gets the first of the line: what takes up to 1,000 s here ends sooner."""
+    world = Unlike(3000, *(3000 for _ in range(500)), *(90 for _ in range(50)), 80, 70)
+    assert world.take(1) == 3000
+    assert world.take(0) in (3000, 90)
+    short = Unlike(200, *(100 for _ in range(3)), *range(60, 1, -1))
+    assert short.take(1) == 200
+    taken = short.take(0)
+    assert taken is not None
+    assert taken * 4 <= 200 + 300 + taken
+
+
+def test_equal_lanes_take_what_is_first_in_line() -> None:
+    world = Unlike(5, 4, 3, devices=("fast", "fast"))
+    assert [world.take(lane) for lane in (1, 0, 0)] == [5, 4, 3]
+
+
+def test_where_nothing_is_known_every_other_lane_begins_with_a_few_of_middling_cost() -> None:
+    lanes, stage = _lanes(4), Stage(Path(), Path(), "", Path())
+    costs = range(100, 0, -1)
+    cases = [
+        Case(Task(Video(Path(f"{i}.mp4"), f"{i}.mp4", 1, 1, i), stage, Probe(1.0, cost, 1, 1, "")))
+        for i, cost in enumerate(costs)
+    ]
+    queue = Queue(cases, lanes, "longest")
+    peeked = queue.peek(6)
+    taken = [case.task.probe.frames for lane in lanes if (case := queue.take(lane, [], lanes))]
+    assert [taken[0], taken[2]] == [100, 99]
+    assert all(10 <= cost <= 60 for cost in (taken[1], taken[3])), taken
+    assert {case.task.probe.frames for case in peeked} >= set(taken)
+    rest = [case.task.probe.frames for case in queue.rest()]
+    assert sorted([*taken, *rest]) == sorted(costs)
+    for schedule in ("name", "shortest", "round-robin"):
+        strict = Queue(cases, lanes, schedule)
+        assert [_position(strict.take(lane, [], lanes)) for lane in lanes] == [0, 1, 2, 3]
+    few = Queue(cases[:15], lanes, "longest")
+    assert [_position(few.take(lane, [], lanes)) for lane in lanes] == [0, 1, 2, 3]
+
+
+def test_a_look_ahead_takes_nothing() -> None:
+    for schedule in ("longest", "round-robin"):
+        lanes = _lanes(2)
+        queue = Queue(_cases(6), lanes, schedule)
+        first = queue.take(lanes[0], [], lanes)
+        assert first is not None
+        queue.put_back(first, lanes[0])
+        ahead = [_position(case) for case in queue.peek(3)]
+        assert ahead[0] == 0
+        taken = {_position(queue.take(lane, [], lanes)) for lane in (lanes[1], lanes[1], lanes[0])}
+        assert taken == set(ahead) == {0, 1, 2}
+        assert len(queue.peek(100)) == 3
+
+
+def test_ten_thousand_videos_and_64_lanes_of_four_speeds_cost_little_to_decide_on() -> None:
+    """A tenth of a millisecond; five times that is let pass here."""
+    lanes = [Lane(i, Device("gpu", str(i), f"model {i % 4}"), 1) for i in range(64)]
+    stage = Stage(Path(), Path(), "", Path())
+    tasks = [
+        Task(Video(Path(f"{i}.mp4"), f"{i}.mp4", 1, 1, i), stage, Probe(1.0, 10_000 - i, 1, 1, ""))
+        for i in range(10_000)
+    ]
+    known = tuple(Known(f"model {n}", (Sample(500, 500_000, 500_000 * (1 + n)),)) for n in range(4))
+    forecast = Forecast()
+    forecast.apply(RunStarted("", "", tuple(lanes), tuple(tasks), (), known), 0.0)
+    queue = Queue([Case(task) for task in tasks], lanes, "longest", forecast=forecast, now=lambda: 0.0)
+    began, taken = time.process_time(), 0
+    while taken < 2000:
+        for lane in lanes:
+            if (case := queue.take(lane, [], lanes)) is not None:
+                forecast.apply(AttemptStarted(case.task, lane, 1), 0.0)
+                taken += 1
+    assert (time.process_time() - began) / taken < 0.0005

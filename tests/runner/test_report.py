@@ -189,7 +189,7 @@ def test_status_shows_a_run_that_goes_on(made_up: MadeUp, tmp_path: Path) -> Non
         status, text = status_of(tmp_path)
     assert status == 0
     assert "5 videos: 1 done, 1 failed, 1 running, 1 waiting, 1 up to date" in text
-    assert re.search(r"Running for .* s \(process \d+ on .*\): 50%, about 10 min left", text)
+    assert re.search(r"Running for .* s \(process \d+ on .*\): 50%, ends about \d\d:\d\d, in 10 min", text)
     assert "  gpu:0  idle\n" in text
     assert "  gpu:1  runs.mp4: faces, 1%, 0:0" in text
     assert f"crash: signal 11\n    failed.mp4\n      {folder.path}/logs/failed.mp4.log" in text

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from tests.support.fleet import Fleet
@@ -41,11 +44,43 @@ def test_the_longest_comes_first(fleet: Fleet) -> None:
 
 
 def test_every_attempt_has_its_share_of_cores(fleet: Fleet) -> None:
-    """Eight processes with all cores each are slower than one after the other."""
-    fleet.videos(1)
+    """Eight processes with all cores each are slower than one after the other. Lanes without a video get none."""
+    fleet.videos(len(os.sched_getaffinity(0)))
     script = fleet.script('leave("threads.txt", os.environ["OMP_NUM_THREADS"] + os.environ["MKL_NUM_THREADS"])')
     assert fleet.run("--script", script, "--num_gpus", "64").returncode == 0
     assert (fleet.root / "v00" / "threads.txt").read_text() == "11"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+@pytest.mark.parametrize("library", ["cv2", "av"])
+def test_a_library_takes_no_more_threads_than_its_lane_has_cores(fleet: Fleet, library: str) -> None:
+    """OpenCV by its variable or by the cores that it may use, FFmpeg by these; with ``all`` both take what is there."""
+    fleet.videos(2)
+    ask = {
+        "cv2": "str(__import__('cv2').getNumThreads())",
+        "av": "str(encoders())",
+    }[library]
+    script = fleet.script(
+        """
+        def encoders():
+            import av, io
+            with av.open(io.BytesIO(), "w", format="mp4") as container:
+                stream = container.add_stream("libx264", rate=25, width=640, height=480, pix_fmt="yuv420p")
+                before = len(os.listdir("/proc/self/task"))
+                stream.encode(av.VideoFrame(640, 480, "yuv420p"))
+                return 1 + len(os.listdir("/proc/self/task")) - before
+        leave("threads.txt", ASK)
+        """.replace("ASK", ask)
+    )
+    count = len(os.sched_getaffinity(0))
+    words = ("--script", script, "--devices", f"cpu:{count}")
+    fleet.videos(count)
+    assert fleet.run(*words).returncode == 0
+    assert (fleet.root / "v00" / "threads.txt").read_text() == "1"
+    shutil.rmtree(fleet.root / "v00")
+    shutil.rmtree(fleet.root / "v01")
+    assert fleet.run(*words, "--cores-per-lane", "all").returncode == 0
+    assert int((fleet.root / "v00" / "threads.txt").read_text()) > 1
 
 
 def test_the_users_own_command(fleet: Fleet, tmp_path: Path) -> None:

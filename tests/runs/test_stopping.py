@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import psutil
@@ -101,6 +102,26 @@ def test_runner_and_worker_killed_at_once(fleet: Fleet) -> None:
         os.kill(pid, signal.SIGKILL)
     fleet.wait_for(lambda: not fleet.processes(), within_s=5)
     _rest_runs_only(fleet, done)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part of it is Linux's")
+@pytest.mark.parametrize("contract", ["script", "class"])
+def test_runner_worker_and_guard_killed_at_once(fleet: Fleet, contract: str) -> None:
+    """Attempts and what stayed in their groups are gone; what left its session is ended by the next start."""
+    runner, done = _begin(fleet, contract)
+    top = psutil.Process(runner)
+    guards = top.children()
+    workers = [worker for guard in guards for worker in guard.children()]
+    attempts = [attempt for worker in workers for attempt in worker.children()]
+    groups = {os.getpgid(process.pid) for process in attempts}
+    held = [process for process in fleet.processes() if os.getpgid(process.pid) in groups]
+    assert len(held) >= 4
+    for process in (top, *workers, *guards):
+        process.kill()
+    _, alive = psutil.wait_procs(held, timeout=5)
+    assert not alive
+    assert not fleet.torn()
+    _rest_runs_only(fleet, done, contract)
 
 
 @pytest.mark.parametrize("contract", ["script", "class"])

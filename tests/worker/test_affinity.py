@@ -46,13 +46,26 @@ def test_only_cores_that_this_process_may_use(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("near", [[], list(ALL), list(range(99))])
-def test_where_no_core_is_nearer_nothing_is_bound(tmp_path: Path, near: list[int]) -> None:
-    """One socket, or a driver that does not tell."""
-    assert _bound(tmp_path, [near, near]) == [[], []]
+def test_where_no_core_is_nearer_all_are_shared_out(tmp_path: Path, near: list[int]) -> None:
+    """One socket, or a driver that does not tell. One lane alone is bound to nothing."""
+    assert _bound(tmp_path, [near, near]) == [LEFT, RIGHT]
+    assert _bound(tmp_path, [near]) == [[]]
 
 
 def test_too_few_cores_for_all_are_left_to_all(tmp_path: Path) -> None:
     assert _bound(tmp_path, [LEFT] * 9) == [[]] * 9
+    assert _bound(tmp_path, [[]] * 17) == [[]] * 17
+
+
+def test_a_gpu_whose_cores_are_not_known_takes_none_of_anothers(tmp_path: Path) -> None:
+    assert _bound(tmp_path, [LEFT, []]) == [LEFT, []]
+
+
+def test_no_more_cores_than_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "gpus.json").write_text("[]")
+    lanes = [Lane(i, Device("cpu", ""), 8) for i in range(2)]
+    bound = bind_lanes(lanes, Simulated(tmp_path / "gpus.json"), ALL, most=3, sysfs=tmp_path)
+    assert [(lane.cores, lane.threads) for lane in bound] == [((0, 1, 2), 3), ((8, 9, 10), 3)]
 
 
 def test_the_threads_of_one_core_stay_together(tmp_path: Path) -> None:
@@ -64,10 +77,13 @@ def test_the_threads_of_one_core_stay_together(tmp_path: Path) -> None:
     assert _bound(tmp_path, [LEFT, LEFT]) == [[0, 1, 4, 5], [2, 3, 6, 7]]
 
 
-def test_a_lane_on_the_processor_is_bound_to_nothing(tmp_path: Path) -> None:
+def test_lanes_on_the_processor_have_cores_of_their_own(tmp_path: Path) -> None:
+    """And as many threads."""
     (tmp_path / "gpus.json").write_text("[]")
-    lane = Lane(0, Device("cpu", ""), 4)
-    assert bind_lanes([lane], Simulated(tmp_path / "gpus.json"), ALL) == (lane,)
+    lanes = [Lane(i, Device("cpu", ""), 4) for i in range(3)]
+    bound = bind_lanes(lanes, Simulated(tmp_path / "gpus.json"), ALL, sysfs=tmp_path)
+    assert [lane.cores for lane in bound] == [tuple(range(5)), tuple(range(5, 10)), tuple(range(10, 16))]
+    assert [lane.threads for lane in bound] == [5, 5, 6]
 
 
 def test_the_kernels_lists_of_cores_are_read() -> None:

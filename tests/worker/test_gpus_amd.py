@@ -141,7 +141,7 @@ def test_memory_is_told_as_a_whole_and_by_process(machine: Machine, monkeypatch:
     machine.write("class/kfd/kfd/proc/77/vram_1003", 2 * _GIB)
     machine.write("class/kfd/kfd/proc/77/vram_1002", 5)
     machine.write("class/kfd/kfd/proc/78/vram_1003", _GIB)
-    told = GpuMemory(3 * _GIB, {77: 2 * _GIB, 78: _GIB})
+    told = GpuMemory(3 * _GIB, {77: 2 * _GIB, 78: _GIB}, 64 * _GIB)
     assert machine.gpus.memory("1") == told
     assert machine.gpus.memory("7") is None
     monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "1")

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import pytest
 
 
+def _memory(index: int, version: int) -> SimpleNamespace:
+    assert version == 2
+    return SimpleNamespace(used=(6 + index) << 30, total=80 << 30, reserved=1 << 30)
+
+
 def _library(count: int, *, broken: frozenset[int] = frozenset(), has_driver: bool = True) -> SimpleNamespace:
     class NVMLError(Exception):
         pass
@@ -47,7 +52,7 @@ def _library(count: int, *, broken: frozenset[int] = frozenset(), has_driver: bo
     return SimpleNamespace(
         opened=opened, NVMLError=NVMLError, nvmlInit=count_init, nvmlShutdown=shutdown, nvmlMemory_v2=2,
         nvmlDeviceGetHandleByIndex=handle, nvmlDeviceGetHandleByUUID=lambda uuid: int(uuid.removeprefix("GPU-")),
-        nvmlDeviceGetMemoryInfo=lambda index, version: SimpleNamespace(used=(6 + index) << 30),
+        nvmlDeviceGetMemoryInfo=_memory,
         nvmlDeviceGetComputeRunningProcesses=running, nvmlDeviceGetCpuAffinity=affinity,
         nvmlSystemGetDriverVersion=lambda: "570", nvmlDeviceGetCount=lambda: count,
         nvmlDeviceGetName=lambda index: f"NVIDIA {index}", nvmlDeviceGetUUID=lambda index: f"GPU-{index}",
@@ -80,8 +85,8 @@ def test_the_real_library_answers_on_any_machine() -> None:
 
 def test_memory_is_told_as_a_whole_and_by_process_as_far_as_the_driver_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", _library(3, broken=frozenset({2})))
-    assert Nvml().memory("0") == GpuMemory(6 << 30, {7: 5 << 30})
-    assert Nvml().memory("GPU-1") == GpuMemory(7 << 30, {})
+    assert Nvml().memory("0") == GpuMemory(6 << 30, {7: 5 << 30}, 79 << 30)
+    assert Nvml().memory("GPU-1") == GpuMemory(7 << 30, {}, 79 << 30)
     assert Nvml().memory("2") is None
     assert Nvml().memory("") is None
 

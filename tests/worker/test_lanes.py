@@ -177,3 +177,40 @@ def test_on_amd_the_allowed_set_is_hips_and_else_cudas_as_hip_reads_it(monkeypat
 def test_amds_gpus_go_by_index_also_where_a_uuid_was_named() -> None:
     """Not every HIP reads UUIDs."""
     assert _visible(make_lanes(LaneSettings(gpus=("GPU-b",)), Machine(4, "AMD"))) == ["1"]
+
+
+def test_auto_gives_each_gpu_one_lane_and_spare_ones_that_share_its_cores() -> None:
+    lanes = _lanes(2, LaneSettings(per_gpu="auto")).lanes
+    assert [lane.device.visible for lane in lanes] == ["0", "1"] * 8
+    assert [lane.spare for lane in lanes] == [False] * 2 + [True] * 14
+    assert {(lane.device.visible, lane.threads, lane.cores) for lane in lanes[2:]} == {
+        (lane.device.visible, lane.threads, lane.cores) for lane in lanes[:2]
+    }
+
+
+def test_auto_on_the_processor_is_a_mistake_by_name_and_a_note_where_there_is_no_gpu() -> None:
+    with pytest.raises(UsageError, match=r"--devices leaves the GPUs alone: say how many run .* cpu:N"):
+        _lanes(1, LaneSettings(per_gpu="auto", devices="cpu:2"))
+    assert "--per-gpu auto is for GPUs" in _lanes(0, LaneSettings(per_gpu="auto")).notices[1]
+
+
+def test_cores_for_each_lane_are_as_many_as_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that is more than there are, nothing is bound; all divides nothing."""
+    monkeypatch.setattr(module, "cores", lambda: 16)
+    monkeypatch.setattr("vidfleet.worker.affinity.usable_cores", lambda: frozenset(range(16)))
+    shared = _lanes(0, LaneSettings(devices="cpu:4")).lanes
+    assert [(lane.threads, len(lane.cores)) for lane in shared] == [(4, 4)] * 4
+    assert len({core for lane in shared for core in lane.cores}) == 16
+    three = _lanes(0, LaneSettings(devices="cpu:4", cores_per_lane=3)).lanes
+    assert [(lane.threads, len(lane.cores)) for lane in three] == [(3, 3)] * 4
+    many = _lanes(0, LaneSettings(devices="cpu:4", cores_per_lane=8)).lanes
+    assert [(lane.threads, lane.cores) for lane in many] == [(8, ())] * 4
+    undivided = _lanes(0, LaneSettings(devices="cpu:4", cores_per_lane="all")).lanes
+    assert [(lane.threads, lane.cores) for lane in undivided] == [(16, ())] * 4
+
+
+def test_lanes_that_are_not_needed_leave_their_cores_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidfleet.worker.affinity.usable_cores", lambda: frozenset(range(16)))
+    settings = LaneSettings(devices="cpu:8")
+    few = module.share_cores(_lanes(0, settings).lanes[:2], settings)
+    assert [(lane.index, lane.threads, len(lane.cores)) for lane in few] == [(0, 8, 8), (1, 8, 8)]

@@ -21,19 +21,27 @@ from vidfleet.worker.messages import (
     decode,
     encode,
 )
-from vidfleet.workloads.base import Call, Program
+from vidfleet.workloads.base import Call, Program, Step, Warm
 
 _ODD = os.fsdecode(b"/data/\xff\xfe new\nline 'q' \xe6\x98\xa0.mp4")
 
 MESSAGES: list[Message] = [
     Start("0.1", Program(("prog", "--in", _ODD), "/x", (("PATH", "/a:/b"), ("A", "="))), _ODD, 1.5, 10.0),
     Start("0.1", Program(("prog",), "/x"), "log", None, 0.0),
+    Start(
+        "0.1",
+        Program(("p", _ODD), "/x", (), Warm((Step("set", "A", _ODD), Step("import", "a.b", "c,d")), True)),
+        "",
+        None,
+        0,
+    ),
+    Start("0.1", Program(("p", "s.py"), "/x", (), Warm(())), "log", None, 0.0),
     Start("3.2", Call("python", "m:C", ("--a", "b"), _ODD, _ODD, "/folder"), "log", None, 10.0),
     Cancel(0.0),
     Ready(1, "host"),
     Progress("0.1", "faces", 0.5),
     Heartbeat(),
-    Finished("0.1", Evidence(exit_status=0, cpu_s=1.25, peak_memory_bytes=1 << 40)),
+    Finished("0.1", Evidence(exit_status=0, warm=True, cpu_s=1.25, peak_memory_bytes=1 << 40)),
     Failed("0.1", Evidence(signal=9, timed_out=True, message=_ODD, log_tail="a\nb", ended_leftovers=2)),
 ]
 
@@ -52,6 +60,7 @@ def test_every_message_comes_back_as_it_was_sent(message: Message) -> None:
     b'{"type": "start", "attempt": "1", "launch": {}, "log": "", "timeout_s": 1, "grace_s": 1}',
     b'{"type": "finished", "attempt": "1", "evidence": {"x": 1}}', b'{"type": "failed", "attempt": "1", "evidence": 5}',
     b'{"type": "start", "launch": {"argv": ["a"], "folder": "", "environment": [1]}}',
+    b'{"type": "start", "launch": {"argv": ["a"], "folder": "", "warm": {"steps": [{"kind": "import"}]}}}',
 ])  # fmt: skip
 def test_anything_else_is_a_value_error(line: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its words are json's own, or ours

@@ -37,11 +37,18 @@ class Executor(Protocol):
     """Lanes somewhere."""
 
     def open(self, lanes: Sequence[Lane], mark: str) -> None:
-        """Start the lanes' workers; everything below them carries ``mark`` in its environment."""
+        """Start the lanes' workers; everything below them carries ``mark`` in its environment.
+
+        A spare lane may have none before its first attempt.
+        """
         ...
 
     def start(self, lane: Lane, start: Start) -> None:
         """Begin an attempt on an idle lane."""
+        ...
+
+    def read_ahead(self, lane: Lane, path: str) -> None:
+        """Have the ends of a video that comes soon read where ``lane`` is; a hint, of which nothing may fail."""
         ...
 
     def cancel(self, lane: Lane, grace_s: float) -> None:
@@ -71,11 +78,11 @@ class Executor(Protocol):
 
 def make_executor(name: str) -> Executor:
     """An executor by its name: a built-in one, or one of the entry points ``vidfleet.executors``."""
-    known = {point.name: point for point in entry_points(group="vidfleet.executors")}
-    if name == "local":
+    if name == "local":  # first: to look for others takes 15 ms
         from vidfleet.executors.local import LocalExecutor
 
         return LocalExecutor()
+    known = {point.name: point for point in entry_points(group="vidfleet.executors")}
     if name not in known:
         raise UsageError(f"there is no executor {name!r}; there are: {', '.join(sorted({'local', *known}))}")
     made: Executor = known[name].load()()

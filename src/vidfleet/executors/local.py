@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.errors import LaneError
 from vidfleet.executors.base import LaneEvent, Lost
-from vidfleet.worker.messages import Cancel, Failed, Finished, Heartbeat, Pause, Resume
+from vidfleet.worker.messages import Cancel, Failed, Finished, Heartbeat, Pause, Prefetch, Resume
 from vidfleet.worker.patience import Patience
 from vidfleet.worker.process import WorkerProcess
 
@@ -41,6 +42,8 @@ class LocalExecutor:
         self._workers: dict[int, WorkerProcess] = {}
         self._attempts: dict[int, str] = {}
         self._patience: dict[int, Patience] = {}
+        self._next_look = math.inf
+        """When the first of them has to be looked at, at the latest; by the monotonic clock."""
         self._heard: Counter[int] = Counter()
         self._asked: set[int] = set()
         """Lanes whose workers were told to end their attempts, and have not answered."""
@@ -55,7 +58,8 @@ class LocalExecutor:
         """See :class:`~vidfleet.executors.base.Executor`."""
         self._mark = mark
         for lane in lanes:
-            self._start_worker(lane)
+            if not lane.spare:  # those have their workers when they have their first attempts
+                self._start_worker(lane)
 
     def _start_worker(self, lane: Lane) -> None:
         worker = WorkerProcess(lane, self._mark)
@@ -64,16 +68,25 @@ class LocalExecutor:
 
     def start(self, lane: Lane, start: Start) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
+        if lane.index not in self._workers:
+            self._start_worker(lane)
         self._attempts[lane.index] = start.attempt
-        self._patience[lane.index] = Patience(None, self._silence_s)
-        self._workers[lane.index].send(replace(start, heartbeat_s=self._silence_s / _BEATS_MISSED))
+        self._be_patient(lane.index)
+        beat_s = self._silence_s / _BEATS_MISSED
+        self._workers[lane.index].send(start if start.heartbeat_s == beat_s else replace(start, heartbeat_s=beat_s))
+
+    def read_ahead(self, lane: Lane, path: str) -> None:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        worker = self._workers[lane.index]
+        if worker.can_take_more():  # one that hangs must not make us hang
+            worker.send(Prefetch(path))
 
     def cancel(self, lane: Lane, grace_s: float) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
         self._workers[lane.index].send(Cancel(grace_s))
         if lane.index in self._patience and lane.index not in self._asked:
             self._asked.add(lane.index)
-            self._patience[lane.index] = Patience(None, self._may_be_silent_s(lane.index))
+            self._be_patient(lane.index)
 
     def pause(self, lane: Lane) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
@@ -96,14 +109,21 @@ class LocalExecutor:
     def _may_be_silent_s(self, index: int) -> float:
         return min(self._silence_s, _ANSWER_S) if index in self._asked else self._silence_s
 
+    def _be_patient(self, index: int) -> None:
+        self._patience[index] = patience = Patience(None, self._may_be_silent_s(index))
+        self._next_look = min(self._next_look, patience.next_tick() or math.inf)
+
     def _until_look_s(self, timeout_s: float | None) -> float | None:
         """How long to wait at most, so that a worker's silence is noticed in time."""
-        looks = [look for patience in self._patience.values() if (look := patience.next_tick()) is not None]
-        waits = [max(look - time.monotonic(), 0.0) for look in looks]
-        return min(waits if timeout_s is None else [*waits, timeout_s], default=None)
+        look_s = max(self._next_look - time.monotonic(), 0.0)
+        if timeout_s is None:
+            return None if look_s == math.inf else look_s
+        return min(look_s, timeout_s)
 
     def _end_silent(self) -> list[LaneEvent]:
         """Replace workers that hang; each that is alive was heard just before."""
+        if time.monotonic() < self._next_look:
+            return []
         events = []
         for index, patience in list(self._patience.items()):
             if time.monotonic() >= (patience.next_tick() or 0.0):
@@ -113,6 +133,7 @@ class LocalExecutor:
                 worker.kill()
                 silence_s = self._may_be_silent_s(index)
                 events.append(self._replace(worker, f"its worker said nothing for {silence_s:g} s"))
+        self._next_look = min((p.next_tick() or math.inf for p in self._patience.values()), default=math.inf)
         return events
 
     def _drain(self) -> None:
@@ -129,7 +150,7 @@ class LocalExecutor:
         self._heard[lane.index] += 1
         if lane.index in self._asked:  # it does not hang
             self._asked.discard(lane.index)
-            self._patience[lane.index] = Patience(None, self._silence_s)
+            self._be_patient(lane.index)
         if any(isinstance(message, Finished | Failed) for message in messages):
             self._forget_attempt(lane)
         told = [message for message in messages if not isinstance(message, Heartbeat)]

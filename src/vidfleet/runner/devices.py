@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vidfleet.data import Attempt, Lane
-    from vidfleet.runner.queue import Case
+    from vidfleet.runner.order.queue import Case
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vidfleet.data import Attempt, Lane, Outcome, Task
+from vidfleet.runner.order.timing import Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,10 @@ class RunStarted:
     tasks: tuple[Task, ...]
     settled: tuple[Outcome, ...]
     """Videos that end without an attempt: up to date, blocked, unreadable."""
-    expected_rate: float = 0.0
-    """Cost per second of one lane, as earlier runs have shown; 0 where nothing is known."""
+    known: tuple[Known, ...] = ()
+    """What earlier runs have shown of how long videos take."""
+    schedule: str = "longest"
+    """Of ``--schedule``: the order in which ``tasks`` stand, and whether each has a lane of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,13 @@ class LaneLost:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneOut:
+    """A lane gets no more videos in this run."""
+
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """A sentence for the user: a fallback, a warning."""
 
@@ -81,4 +91,6 @@ class RunEnded:
     stopped_by: str
 
 
-Event = RunStarted | AttemptStarted | AttemptProgress | AttemptEnded | VideoEnded | LaneLost | Notice | RunEnded
+Event = (
+    RunStarted | AttemptStarted | AttemptProgress | AttemptEnded | VideoEnded | LaneLost | LaneOut | Notice | RunEnded
+)

@@ -6,84 +6,46 @@ the executor, and what it hears makes an outcome, a retry, or nothing.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import signal
 import socket
-import stat
 import time
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from vidfleet.data import Attempt, Evidence, Lane, Outcome, State, Task
-from vidfleet.errors import ClaimedError, OccupiedError, SetupError, UsageError
+from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
+from vidfleet.errors import SetupError, UsageError
 from vidfleet.executors.base import Lost
 from vidfleet.runner import on_stop
 from vidfleet.runner import stage as staging
-from vidfleet.runner.begin import begin
+from vidfleet.runner.deck import Deck, Staged, is_worth_reading_ahead
 from vidfleet.runner.devices import Devices
-from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, Notice, VideoEnded
+from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, LaneOut, Notice, VideoEnded
 from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
-from vidfleet.runner.finish import finish, is_disk_full, publish_whole_stage, remember_failure
-from vidfleet.runner.plan import judge_target
-from vidfleet.runner.publish import complete_publishing, is_half_published
-from vidfleet.runner.queue import Case, Queue, Running
-from vidfleet.runner.text import said
+from vidfleet.runner.finish import finish, remember_failure
+from vidfleet.runner.order.queue import Case, Over, Queue, Running
+from vidfleet.runner.room.gate import Room
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from vidfleet.executors.base import Executor, LaneEvent
     from vidfleet.runner.claims import Claims
     from vidfleet.runner.events import Event
     from vidfleet.runner.ledger import RunFolder
+    from vidfleet.runner.order.forecast import Forecast
     from vidfleet.runner.provenance import MadeBy
+    from vidfleet.runner.stopping import Stop
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description, Workload
 
 _BETWEEN_TICKS_S = 1.0
 _MEMORY_BACK_S = 30.0
-
-
-class Stop:
-    """Somebody's wish that the run ends, or stands still; a signal handler may call its methods."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-        self.times = 0
-        self.drain = False
-        self.pause = False
-        self._wake: Callable[[], None] | None = None
-
-    def ask(self, number: int, *, drain: bool = False) -> None:
-        """Ask once to end in order, twice to end at once; ``drain`` lets what runs finish first.
-
-        Before lanes are open it ends by KeyboardInterrupt.
-        """
-        self.signal = self.signal or number
-        self.drain = self.drain or drain
-        self.times += not drain
-        if self._wake is None:
-            raise KeyboardInterrupt
-        self._wake()
-
-    def ask_to_pause(self) -> None:
-        """Ask for a halt of all attempts and of this process, until SIGCONT."""
-        if self._wake is None:
-            os.kill(os.getpid(), signal.SIGSTOP)
-            return
-        self.pause = True
-        self._wake()
-
-    def arm(self, wake: Callable[[], None]) -> None:
-        """From now on ``wake`` tells the run that it was asked."""
-        self._wake = wake
-
-    @property
-    def is_asked(self) -> bool:
-        """Nothing new is to be started."""
-        return self.drain or self.times > 0
 
 
 class Execution:
@@ -92,19 +54,26 @@ class Execution:
     def __init__(
         self, tasks: tuple[Task, ...], lanes: tuple[Lane, ...], *, workload: Workload, description: Description,
         executor: Executor, settings: RunSettings, claims: Claims, folder: RunFolder, tell: Callable[[Event], None],
-        tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool,
+        tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool, forecast: Forecast, base: Path,
     ) -> None:  # fmt: skip
-        self._queue = Queue([Case(task) for task in tasks], lanes, settings.schedule)
+        at_first = [lane for lane in lanes if not lane.spare]
+        self._queue = Queue([Case(task) for task in tasks], at_first, settings.schedule, forecast=forecast)
         self._devices = Devices(lanes, settings.quarantine)
-        self._same_error = SameError(lanes)
+        self._same_error = SameError(at_first)
         if proven:
             self._same_error.succeeded()
+        self._places = len(at_first)
+        """How many videos run at a time, spare lanes apart."""
         self._idle = list(lanes)
         self._lanes = lanes
+        self._usable = list(lanes)
         self._running: dict[str, Running] = {}
+        self._waiting = len(tasks)
+        self._over: deque[Over] = deque()
+        self._starts: list[AttemptStarted] = []
+        """Not told of yet: of the attempt before on the same lane, the end comes first."""
         self._workload = workload
-        self._described = description
-        self._seen_files = _stamps(description)
+        self._deck = Deck(workload, description, settings, claims)
         self._executor = executor
         self._settings = settings
         self._claims = claims
@@ -117,21 +86,30 @@ class Execution:
         self._host = socket.gethostname()
         self.outcomes: list[Outcome] = []
         self.notices: list[str] = []
+        self.room = Room(lanes, settings, base, description, self._notice)
         self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
 
     def run(self) -> None:
         """Work until every task has an outcome."""
         next_tick = time.monotonic()
+        has_more_to_do = True
         self._fill_lanes()
         while self._running:
-            for event in self._executor.wait(max(next_tick - time.monotonic(), 0.0)):
+            next_look = min(next_tick, self.room.next_look)
+            events = self._executor.wait(0.0 if has_more_to_do else max(next_look - time.monotonic(), 0.0))
+            for event in events:
                 self._hear(event)
+            self._follow_up()
             self._heed_stop()
+            self._heed_memory()
             self._heed_pause()
             self._fill_lanes()
+            is_pressing = bool(events) and len(self._running) > 1  # another lane may be through meanwhile
+            has_more_to_do = is_pressing or self._look_ahead()
             if time.monotonic() >= next_tick:
                 self._tick(time.time())
                 next_tick = time.monotonic() + _BETWEEN_TICKS_S
+        self._deck.clear()
         for case in self._queue.rest():
             self._settle(case, Outcome(case.task.video, "not_started", reason="the run ended before its turn"))
 
@@ -144,101 +122,92 @@ class Execution:
             self._offer_work()
 
     def _offer_work(self) -> None:
-        for lane in [lane for lane in self._idle if self._devices.may_work(lane)]:
-            while not self._is_ending() and (case := self._take(lane)) and not self._begin(case, lane):
-                pass  # settled without an attempt: the lane takes the next
+        for lane in list(self._idle):
+            self._offer_work_to(lane)
+        self._tell_of_starts()
+
+    def _offer_work_to(self, lane: Lane) -> None:
+        while self._devices.may_work(lane) and not self._is_ending():
+            case = self._take(lane)
+            if case is None or self._begin(case, lane):
+                return
+            # settled without an attempt: the lane takes the next
 
     def _take(self, lane: Lane) -> Case | None:
-        usable = [lane for lane in self._lanes if not self._devices.is_out(lane)]
-        return self._queue.take(lane, list(self._running.values()), usable)
+        if not self.room.may_begin(lane, len(self._running)):
+            return None
+        usable = [lane for lane in self._usable if self.room.is_open(lane)]
+        case = self._queue.take(lane, list(self._running.values()), usable)
+        self._waiting -= case is not None
+        return case
 
     def _is_ending(self) -> bool:
         return bool(self.stopped_by) or self._stop.is_asked
 
     def _begin(self, case: Case, lane: Lane) -> bool:
-        """Claim, stage and start; False where the task was settled without an attempt."""
-        trouble = self._look_again(case)
-        try:
-            if not trouble:
-                self._claims.take(case.task.stage)
-                if self._is_settled(case):
-                    self._claims.release(case.task.stage)
-                    return False
-                begin(case.task, self._described, self._settings)
-                self._start(case, lane)
+        """Make ready and start; False where the task was settled without an attempt."""
+        made = self._deck.take(case)
+        if isinstance(made, Staged):
+            try:
+                self._start(made, lane)
                 return True
-        except ClaimedError as error:
-            trouble = ("claimed", str(error))
-        except OccupiedError as error:
-            trouble = ("foreign", str(error))
-        except (SetupError, UsageError) as error:  # the script is gone, or no longer what it was
-            trouble = ("setup", str(error))
-        except OSError as error:
-            trouble = ("disk_full" if is_disk_full(error) else "error", f"its stage cannot be made ({said(error)})")
-        self._claims.release(case.task.stage)
-        self._settle_trouble(case, *trouble)
+            except (SetupError, UsageError, OSError) as error:
+                made = self._deck.give_up(case, error)
+        if made.stops:
+            self._stop_for(made.stops, made.outcome.reason)
+        self._settle(case, made.outcome)
         return False
 
-    def _look_again(self, case: Case) -> tuple[str, str] | None:
-        """Hours may have passed since the video was found: kind and reason where it cannot be run any more."""
-        video = case.task.video
-        try:
-            status = video.path.stat()
-        except OSError:
-            return ("bad_input", "it was there when the run began, and is no longer")
-        if not stat.S_ISREG(status.st_mode) or not status.st_size:
-            return ("bad_input", "it was a video when the run began, and is empty now")
-        if (status.st_size, status.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
-            now = replace(video, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-            case.task = replace(case.task, video=now)
-        return None
-
-    def _settle_trouble(self, case: Case, kind: str, reason: str) -> None:
-        """Settle a task that no attempt was made at."""
-        if kind in ("setup", "disk_full"):
-            self._stop_for(kind, reason)  # type: ignore[arg-type]  # one of these two
-        state: State = "blocked" if kind in ("claimed", "foreign") else "failed"
-        self._settle(case, Outcome(case.task.video, state, kind, reason, probe=case.task.probe))
-
-    def _is_settled(self, case: Case) -> bool:
-        """Look once more, now that the video is ours: another runner, or a killed one, may have done it."""
-        task = case.task
-        self._describe_again()
-        if is_half_published(task.stage):
-            complete_publishing(task.stage)
-        verdict = judge_target(task.video, task.stage, self._described, self._settings)
-        if verdict.kind:
-            self._settle(case, Outcome(task.video, "blocked", verdict.kind, verdict.reason, probe=task.probe))
-        elif not verdict.must_run or publish_whole_stage(task, self._described, self._settings):
-            self._settle(case, Outcome(task.video, "up_to_date", probe=task.probe))
-        else:
-            return False
-        return True
-
-    def _describe_again(self) -> None:
-        """Hash the script again where one of its files has changed since."""
-        stamps = _stamps(self._described)
-        if stamps != self._seen_files:
-            self._described = self._workload.describe(self._described.root)
-            self._seen_files = _stamps(self._described)
-
-    def _start(self, case: Case, lane: Lane) -> None:
-        task, settings = case.task, self._settings
+    def _start(self, made: Staged, lane: Lane) -> None:
+        case, task, settings = made.case, made.case.task, self._settings
         start = Start(
             attempt=case.name,
-            launch=self._workload.launch(task, lane, self._described),
-            log=str(self._folder.log_path(task.video)),
+            launch=self._workload.launch(task, lane, made.described),
+            log=f"{self._folder.path}/{self._folder.log_name(task.video)}",
             timeout_s=time_limit_s(settings.timeout, task.probe.duration_s),
             grace_s=settings.grace,
             stall_s=settings.stall or None,
             memory_back_s=_MEMORY_BACK_S if self._has_gpu_alone(lane) else None,
             watches_gpu=bool(lane.device.uuid),
             cores=lane.cores,
+            variables=self.room.variables(lane),
         )
         self._idle.remove(lane)
-        self._running[case.name] = Running(case, lane, time.time(), self._described)
-        self._tell(AttemptStarted(task, lane, len(case.attempts) + 1))
+        self._running[case.name] = Running(case, lane, time.time(), made.described)
+        self.room.began(self._running[case.name], start.launch)
+        self._starts.append(AttemptStarted(task, lane, len(case.attempts) + 1))
+        if settings.on_stop:  # from the ledger the next start knows what a killed run has left
+            self._tell_of_starts()
         self._executor.start(lane, start)
+
+    def _tell_of_starts(self) -> None:
+        for event in self._starts:
+            self._tell(event)
+        self._starts.clear()
+
+    def _look_ahead(self) -> bool:
+        """Do one thing for the videos that are probably next, while others run; False where no more is to be done.
+
+        As many as there are lanes are made ready, but only while more than that wait: near the end, another runner
+        over the same root shall find something to do.
+        """
+        if self._is_ending() or not self._running:
+            self._deck.clear()
+            return False
+        count = min(self._places, self._waiting)
+        if len(self._deck) >= count:
+            return False
+        case = next((case for case in self._queue.peek(count) if case not in self._deck), None)
+        if case is None:
+            return False
+        if case.attempts or self._deck.ready >= self._waiting - self._places:
+            self._deck.pass_over(case)
+        else:
+            self._deck.put(case)
+        if not case.attempts and is_worth_reading_ahead(case.task.video):
+            next_free = next(iter(self._running.values())).lane  # probably: it has been at work for longest
+            self._executor.read_ahead(next_free, str(case.task.video.path))
+        return len(self._deck) < count
 
     def _has_gpu_alone(self, lane: Lane) -> bool:
         """A GPU that its driver knows, and no other lane on it."""
@@ -263,24 +232,45 @@ class Execution:
             evidence = Evidence(declared_kind="crash", message=message.reason)
         else:
             evidence = message.evidence
+            self._tell_cold(evidence.cold_reason)
         del self._running[message.attempt]
+        self._free(running.lane)
         if running.ended:  # it was --on-stop
             if trouble := on_stop.trouble(running.case.task, evidence):
                 self._notice(trouble)
             self._settle_attempt(running, running.ended)
-        else:
-            self._ended(running, evidence)
+            return
+        self._over.append(Over(running, evidence, time.time()))
+        if self._goes_on_at_once(evidence) and not self.room.packs(running.lane):
+            self._offer_work_to(running.lane)
 
-    def _ended(self, running: Running, evidence: Evidence) -> None:
-        attempt = self._conclude(running, evidence)
-        if self._settings.on_stop and attempt.kind != DONE:
-            self._call_on_stop(running, attempt)
-        else:
-            self._settle_attempt(running, attempt)
+    def _free(self, lane: Lane) -> None:
+        bisect.insort(self._idle, lane, key=lambda lane: lane.index)
+
+    def _goes_on_at_once(self, evidence: Evidence) -> bool:
+        """Whether a lane gets its next video before what its last one has left is looked at.
+
+        Not where that could tell that no other is to be started: before the first success, what ends well without
+        its output may be everybody's fault.
+        """
+        is_good = recognise(evidence) is None and not (evidence.cancelled or evidence.device_trouble)
+        return is_good and self._same_error.has_success and not self._settings.on_stop
+
+    def _follow_up(self) -> None:
+        """Decide what follows the attempts that are over."""
+        while self._over:
+            over = self._over.popleft()
+            running, attempt = over.running, self._conclude(over)
+            if self._settings.on_stop and attempt.kind != DONE:
+                self._call_on_stop(running, attempt)
+            else:
+                self._settle_attempt(running, attempt)
+        self._tell_of_starts()
 
     def _call_on_stop(self, running: Running, attempt: Attempt) -> None:
         """Before anything follows: a retry must not meet what this one has left, nor be ended in its place."""
         task, lane, name = running.case.task, running.lane, f"{running.case.name} on-stop"
+        self._idle.remove(lane)
         self._running[name] = replace(running, ended=attempt)
         self._tell(AttemptProgress(task, lane, "--on-stop", -1.0))
         log = self._folder.log_path(task.video)
@@ -290,10 +280,15 @@ class Execution:
     def _settle_attempt(self, running: Running, attempt: Attempt) -> None:
         case, task = running.case, running.case.task
         kind = BY_NAME.get(attempt.kind)
+        excused = self.room.ended(case.name, attempt, len(self._running))
         case.attempts.append(attempt)
-        self._idle.append(running.lane)
-        self._idle.sort(key=lambda lane: lane.index)
-        if attempt.kind == INTERRUPTED:
+        if (excused or (attempt.kind == INTERRUPTED and running.gives_way)) and not self._is_ending():
+            case.excused += excused
+            self._claims.release(task.stage)
+            self._tell(AttemptEnded(task, attempt, will_retry=True))
+            self._queue.put_first(case)
+            self._waiting += 1
+        elif attempt.kind == INTERRUPTED:
             self._empty_stage(task)
             self._finish_case(case, attempt, "interrupted", "", attempt.reason)
         elif kind is None:
@@ -324,6 +319,7 @@ class Execution:
             self._claims.release(task.stage)
             self._tell(AttemptEnded(task, attempt, will_retry=True))
             self._queue.put_back(case, attempt.lane)
+            self._waiting += 1
         else:
             remember_failure(task, kind.name, attempt)
             if not self._settings.keep_failed:
@@ -332,6 +328,8 @@ class Execution:
         self._quarantine(newly_out)
 
     def _quarantine(self, labels: tuple[str, ...]) -> None:
+        if labels:
+            self._usable = [lane for lane in self._lanes if not self._devices.is_out(lane)]
         for label in labels:
             self._notice(
                 f"{label} fails while others succeed: it gets no more videos in this run, and what failed on it is "
@@ -340,6 +338,7 @@ class Execution:
             for lane in self._lanes:
                 if lane.device.label == label:
                     self._queue.give_away(lane)
+                    self._tell(LaneOut(lane))
 
     def _stop_for(self, what: Literal["setup", "disk_full"], reason: str) -> None:
         if not self.stopped_by:
@@ -350,13 +349,21 @@ class Execution:
         self.notices.append(text)
         self._tell(Notice(text))
 
-    def _conclude(self, running: Running, evidence: Evidence) -> Attempt:
+    def _tell_cold(self, reason: str) -> None:
+        """Say once why videos start cold; what stands in parentheses differs from lane to lane."""
+        text = f"no warm start: {reason}"
+        if reason and text.partition(" (")[0] not in [told.partition(" (")[0] for told in self.notices]:
+            self._notice(text)
+
+    def _conclude(self, over: Over) -> Attempt:
         """Name the kind of end; where it is a good one, write the record and publish."""
-        case = running.case
+        running, case, evidence = over.running, over.running.case, over.evidence
         attempt = Attempt(
             number=len(case.attempts) + 1, lane=running.lane, host=self._host, started_at=running.started_at,
-            ended_at=time.time(), kind=DONE, reason="", evidence=evidence,
+            ended_at=over.ended_at, kind=DONE, reason="", evidence=evidence,
         )  # fmt: skip
+        if running.gives_way and evidence.cancelled:
+            return replace(attempt, kind=INTERRUPTED, reason="memory was short, and it was the youngest: it runs again")
         if evidence.cancelled or (evidence.declared_kind == "crash" and self._stop.times):
             return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
         kind = recognise(evidence)
@@ -374,12 +381,12 @@ class Execution:
 
     def _may_retry(self, case: Case, kind: Kind) -> bool:
         """Whether there is a try left; failures on a GPU that is out have used up none."""
-        used = sum(a.kind == kind.name and not self._devices.blamed(a) for a in case.attempts[:-1])
+        used = sum(a.kind == kind.name and not self._devices.blamed(a) for a in case.attempts[:-1]) - case.excused
         allowed = self._settings.retries if kind.retries is None else kind.retries
         return not self._is_ending() and used < allowed
 
     def _empty_stage(self, task: Task) -> None:
-        if self._described.traits.resumable:
+        if self._deck.described.traits.resumable:
             return  # the next attempt continues in it
         if self._claims.still_ours(task.stage):  # else another runner works there by now
             with contextlib.suppress(OSError):  # the next attempt says it, if there is one
@@ -420,6 +427,15 @@ class Execution:
             if not running.ended or self._stop.times > 1:
                 self._executor.cancel(running.lane, grace_s)
 
+    def _heed_memory(self) -> None:
+        """Where memory runs short, the youngest attempt makes way for the others, and runs again later."""
+        if time.monotonic() < self.room.next_look:
+            return
+        running = self.room.look(() if self._is_ending() else tuple(self._running.values()))
+        if running:
+            running.gives_way = True
+            self._executor.cancel(running.lane, self.room.grace_s)
+
     def _heed_pause(self) -> None:
         """Ctrl-Z: attempts stand still with us, and go on with us."""
         if not self._stop.pause:
@@ -440,14 +456,3 @@ def time_limit_s(timeout: str, duration_s: float) -> float | None:
     if timeout.endswith("x"):
         return float(timeout[:-1]) * duration_s if duration_s else None
     return float(timeout)
-
-
-def _stamps(description: Description) -> list[tuple[int, int]]:
-    stamps = []
-    for path in description.files:
-        try:
-            status = path.stat()
-            stamps.append((status.st_mtime_ns, status.st_size))
-        except OSError:
-            stamps.append((0, 0))
-    return stamps

@@ -209,6 +209,11 @@ class SameError:
         """Signature → positions of videos, where they failed."""
         self._has_success = False
 
+    @property
+    def has_success(self) -> bool:
+        """Whether it is proven that the workload can run here."""
+        return self._has_success
+
     def succeeded(self) -> None:
         """One success proves that the workload can run here."""
         self._has_success = True

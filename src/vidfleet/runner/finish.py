@@ -61,7 +61,7 @@ def finish(
     """Record and publish an attempt's output; a Problem where it cannot be."""
     if not claims.still_ours(task.stage):
         return _lost(task.stage)  # the stage may be another's now
-    missing = records.missing_promises(task.stage.output, description.promise)
+    missing = records.missing_promises(task.stage.output_at, description.promise)
     if missing:
         return Problem("missing_output", f"it ended well, but left no {', '.join(missing[:4])}")
     try:
@@ -71,7 +71,7 @@ def finish(
         record = records.make_record(
             task, description, attempts, _shown(task, beside, old), made_by, content=settings.fingerprint == "content"
         )
-        records.write_record(task.stage.output, record)
+        records.write_record(task.stage.output_at, record)
         if not claims.still_ours(task.stage):
             return _lost(task.stage)
         _publish(task, beside, old, settings)
@@ -159,8 +159,8 @@ def is_disk_full(error: OSError) -> bool:
 def publish_whole_stage(task: Task, description: Description, settings: RunSettings) -> bool:
     """Publish what a killed runner had finished but not yet published; False where there is no such thing."""
     try:
-        record = records.read_record(task.stage.output)
-        if record is None or os.path.islink(task.stage.output):
+        record = records.read_record(task.stage.output_at)
+        if record is None or os.path.islink(task.stage.output_at):
             return False  # a link leads to what was published
         if difference(record, task.video, description, task.stage.output, settings):
             return False

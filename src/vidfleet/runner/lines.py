@@ -10,18 +10,20 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vidfleet.data import Attempt, Device, Evidence, Lane, Outcome, Probe, Stage, Task, Video
+from vidfleet.data import Attempt, Device, Evidence, Lane, Outcome, Probe, Stage, Task, Took, Video
 from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
     Event,
     LaneLost,
+    LaneOut,
     Notice,
     RunEnded,
     RunStarted,
     VideoEnded,
 )
+from vidfleet.runner.order.learnt import known_to_plain, read_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +43,7 @@ _TYPES: dict[type[Event], str] = {
     AttemptEnded: "attempt_ended",
     VideoEnded: "video_ended",
     LaneLost: "lane_lost",
+    LaneOut: "lane_out",
     Notice: "notice",
     RunEnded: "run_ended",
 }
@@ -71,6 +74,8 @@ def attempt_for_record(attempt: Attempt) -> dict[str, Any]:
         "peak_memory_bytes": evidence.peak_memory_bytes,
         "peak_gpu_memory_bytes": evidence.peak_gpu_memory_bytes or None,
         "ended_leftovers": evidence.ended_leftovers,
+        "warm": evidence.warm,
+        **({"cold_reason": evidence.cold_reason} if evidence.cold_reason else {}),
     }
 
 
@@ -87,7 +92,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 def lane_to_plain(lane: Lane) -> dict[str, Any]:
     """Write a lane with its device."""
-    return {"index": lane.index, "label": lane.label, "threads": lane.threads, "device": asdict(lane.device)}
+    plain = {"index": lane.index, "label": lane.label, "threads": lane.threads, "device": asdict(lane.device)}
+    return {**plain, "spare": True} if lane.spare else plain
 
 
 def _fields_of(event: Event) -> dict[str, Any]:
@@ -109,6 +115,8 @@ def _fields_of(event: Event) -> dict[str, Any]:
             return _outcome(outcome)
         case LaneLost(lane, reason):
             return {"lane": lane.index, "reason": reason}
+        case LaneOut(lane):
+            return {"lane": lane.index}
         case Notice(text):
             return {"text": text}
         case RunEnded(seconds, stopped_by):
@@ -120,11 +128,22 @@ def _run_started(event: RunStarted) -> dict[str, Any]:
         "root": event.root,
         "workload": event.workload,
         "lanes": [lane_to_plain(lane) for lane in event.lanes],
-        "tasks": [{**_video(task.video), "probe": asdict(task.probe)} for task in event.tasks],
-        "expected_rate": round(event.expected_rate, 3),
+        "tasks": [_task(task) for task in event.tasks],
+        "known": known_to_plain(event.known),
+        "schedule": event.schedule,
         "up_to_date": sum(outcome.state == "up_to_date" for outcome in event.settled),
         "settled": [_outcome(outcome) for outcome in event.settled if outcome.state != "up_to_date"],
     }
+
+
+def _task(task: Task) -> dict[str, Any]:
+    took = {"took": asdict(task.took)} if task.took else {}
+    return {**_video(task.video), "probe": _probe(task.probe), **took}
+
+
+def _probe(probe: Probe) -> dict[str, Any]:
+    """What ``asdict`` gives; for 10,000 videos at once."""
+    return {name: getattr(probe, name) for name in probe.__slots__}
 
 
 def _video(video: Video) -> dict[str, Any]:
@@ -177,6 +196,7 @@ class _Reader:
             ),
             "attempt_ended": self._attempt_ended,
             "video_ended": lambda p: VideoEnded(self._task(p), self._outcome(p)),
+            "lane_out": lambda p: LaneOut(self._lane(p)),
             "lane_lost": lambda p: LaneLost(self._lane(p), str(p.get("reason", ""))),
             "notice": lambda p: Notice(str(p["text"])),
             "run_ended": lambda p: RunEnded(float(p.get("seconds", 0)), str(p.get("stopped_by", ""))),
@@ -187,12 +207,13 @@ class _Reader:
         self._lanes = {item["index"]: read_lane(item) for item in plain["lanes"]}
         for item in plain["tasks"]:
             video = self._video(item)
-            self._tasks[video.relative] = Task(video, _NO_STAGE, _known(Probe, item["probe"]))
+            took = Took(float(item["took"]["seconds"]), str(item["took"]["device"])) if "took" in item else None
+            self._tasks[video.relative] = Task(video, _NO_STAGE, _known(Probe, item["probe"]), took)
         settled = tuple(self._outcome(item) for item in plain.get("settled", ()))
         settled += (_UNNAMED,) * int(plain.get("up_to_date", 0))
         tasks, lanes = tuple(self._tasks.values()), tuple(self._lanes.values())
-        rate = float(plain.get("expected_rate", 0))
-        return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled, rate)
+        known, schedule = read_known(plain.get("known", {})), str(plain.get("schedule", ""))
+        return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled, known, schedule)
 
     def _attempt_ended(self, plain: dict[str, Any]) -> AttemptEnded:
         attempt = read_attempt(plain, self._lane(plain))
@@ -213,7 +234,7 @@ class _Reader:
             name,
             plain.get("size_bytes", 0),
             plain.get("mtime_ns", 0),
-            plain.get("position", 0),
+            int(plain.get("position", 0)),
         )
 
     def _outcome(self, plain: dict[str, Any]) -> Outcome:
@@ -242,7 +263,8 @@ def read_attempt(plain: dict[str, Any], lane: Lane) -> Attempt:
 
 def read_lane(plain: dict[str, Any]) -> Lane:
     """Read what :func:`lane_to_plain` wrote."""
-    return Lane(plain["index"], _known(Device, plain["device"]), plain.get("threads", 1))
+    threads, spare = plain.get("threads", 1), bool(plain.get("spare"))
+    return Lane(plain["index"], _known(Device, plain["device"]), threads, spare=spare)
 
 
 def _known(kind: type[V], plain: dict[str, Any]) -> V:

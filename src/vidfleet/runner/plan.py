@@ -7,10 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vidfleet.data import CLAIM_ENDING, Outcome, Stage, Task, Video
+from vidfleet.data import CLAIM_ENDING, Outcome, Stage, Task, Took, Video
 from vidfleet.errors import BadInputError, RecordError, SetupError
 from vidfleet.runner.changes import difference, workload_difference
+from vidfleet.runner.events import RunStarted
 from vidfleet.runner.finish import last_failure
+from vidfleet.runner.order.forecast import Forecast
 from vidfleet.runner.places import sharing_a_target, stages_of
 from vidfleet.runner.probe import probe_all
 from vidfleet.runner.publish import is_half_published
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from vidfleet.runner.order.timing import Known
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Description
 
@@ -48,6 +51,8 @@ class Verdict:
     """In words: why it runs although a folder is there, why it is blocked, or why it is left as it is."""
     takes: bool = False
     """What is there is somebody else's, and is adopted, copied or put aside because the user said so."""
+    took: Took | None = None
+    """What the video took before, where it has to run again although it is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,10 @@ class Plan:
     """Of those that are up to date, those with a claim: mostly a runner's that died before it could give it back."""
 
 
-def make_plan(videos: Sequence[Video], description: Description, settings: RunSettings) -> Plan:
-    """Look at every video's output and say what is to be done."""
+def make_plan(
+    videos: Sequence[Video], description: Description, settings: RunSettings, known: tuple[Known, ...] = ()
+) -> Plan:
+    """Look at every video's output and say what is to be done; ``known`` is what earlier runs have shown."""
     files = [video for video in videos if not video.no_file]
     stages = stages_of(files, description.root, settings)
     notices: list[str] = []
@@ -92,13 +99,13 @@ def make_plan(videos: Sequence[Video], description: Description, settings: RunSe
             to_run.append(video)
     reasons = tuple((video.relative, verdicts[video].reason) for video in to_run if verdicts[video].reason)
     notices += _grouped(reasons, to_adopt)
-    tasks, unreadable = _probed([*to_run, *to_adopt], stages)
+    tasks, unreadable = _probed([*to_run, *to_adopt], stages, verdicts)
     adopting = set(to_adopt)
     up_to_date = [outcome for outcome in settled if outcome.state == "up_to_date"]
     if kept := sum(bool(outcome.reason) for outcome in up_to_date):
         notices.append(f"--keep-stale: {plural(kept, 'output')} kept although the workload has changed since")
     return Plan(
-        in_order([task for task in tasks if task.video not in adopting], settings.schedule),
+        in_order([task for task in tasks if task.video not in adopting], settings.schedule, known),
         (*settled, *unreadable),
         reasons,
         tuple(task for task in tasks if task.video in adopting),
@@ -225,12 +232,24 @@ def _judge_record(
     if changed and settings.output and (other := others_video(record, video, settings.output)):
         reason = f"its output folder was made of {other}, which is another video; give each root an --output of its own"
         return Verdict(False, "collision", reason)
-    if changed or not settings.keep_stale:
-        return Verdict(bool(changed), reason=changed)
+    if changed:
+        took = None if description.traits.resumable else _took(record, video)  # it may have found half of it done
+        return Verdict(True, reason=changed, took=took)
+    if not settings.keep_stale:
+        return Verdict(False)
     return Verdict(False, reason=workload_difference(record, description))
 
 
-def _probed(videos: Sequence[Video], stages: dict[Video, Stage]) -> tuple[list[Task], list[Outcome]]:
+def _took(record: Record, video: Video) -> Took | None:
+    """What a video took before, if it is the same by name, size and time: a hash would be too dear for a guess."""
+    now = (video.path.name, video.size_bytes, video.mtime_ns)
+    before = tuple(record.input[name] for name in ("name", "size_bytes", "mtime_ns"))
+    return record.took if before == now else None
+
+
+def _probed(
+    videos: Sequence[Video], stages: dict[Video, Stage], verdicts: dict[Video, Verdict]
+) -> tuple[list[Task], list[Outcome]]:
     found = probe_all([video.path for video in videos])
     tasks, unreadable = [], []
     for video in videos:
@@ -238,22 +257,16 @@ def _probed(videos: Sequence[Video], stages: dict[Video, Stage]) -> tuple[list[T
         if isinstance(probe, BadInputError):
             unreadable.append(Outcome(video, "failed", "bad_input", str(probe)))
         else:
-            tasks.append(Task(video, stages[video], probe))
+            tasks.append(Task(video, stages[video], probe, verdicts[video].took))
     return tasks, unreadable
 
 
-def in_order(tasks: Iterable[Task], schedule: str) -> tuple[Task, ...]:
-    """The order in which lanes take tasks."""
+def in_order(tasks: Iterable[Task], schedule: str, known: tuple[Known, ...] = ()) -> tuple[Task, ...]:
+    """The order in which lanes take tasks: by the time that they should take."""
+    tasks = tuple(tasks)
     if schedule in ("longest", "shortest"):
         sign = -1.0 if schedule == "longest" else 1.0
-        return tuple(sorted(tasks, key=lambda task: (sign * task.cost, task.video.position)))
+        forecast = Forecast()
+        forecast.apply(RunStarted("", "", (), tasks, (), known), 0.0)
+        return tuple(sorted(tasks, key=lambda t: (sign * forecast.weight(t), sign * t.cost, t.video.position)))
     return tuple(sorted(tasks, key=lambda task: task.video.position))
-
-
-def cost_by_lane(tasks: Sequence[Task], lanes: int, schedule: str) -> list[float]:
-    """The cost that falls to each lane when ``tasks`` are taken in order; no unit."""
-    loads = [0.0] * lanes
-    for task in tasks:
-        lane = task.video.position % lanes if schedule == "round-robin" else min(range(lanes), key=loads.__getitem__)
-        loads[lane] += task.cost
-    return loads

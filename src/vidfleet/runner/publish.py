@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vidfleet.errors import OccupiedError
 from vidfleet.runner.reading import read_json
 from vidfleet.runner.record import RECORD_NAME, forget_beside
-from vidfleet.runner.rename import copy_near, exchange, move_in, near_copy
+from vidfleet.runner.rename import copy_near, exchange, forget_near_copy, move_in
 from vidfleet.runner.stage import discard, empty, extra_folder, visible_name, way_to
 from vidfleet.runner.sync import sync_folder, sync_tree
 from vidfleet.workloads.base import hash_file
@@ -51,18 +51,18 @@ def publish(
     if durable:
         sync_folder(stage.target.parent)
     with contextlib.suppress(OSError):  # it is published; the next start tries again to remove the old
-        discard(near_copy(stage.target))
+        forget_near_copy(stage.target)
         if has_replaced:
             discard(old_aside(stage))
             discard(_near_aside(stage))
     with contextlib.suppress(OSError):  # the links are a convenience
-        _leave_links(stage, video)
+        leave_links(stage, video)
 
 
 def _put_in_place(stage: Stage, *, is_ours: bool, put_aside: str) -> bool:
     """Whether it has taken the place of another."""
     try:
-        move_in(stage.output, stage.target)
+        move_in(stage.output_at, stage.target)
         return False
     except FileExistsError as error:
         if is_ours:
@@ -203,20 +203,23 @@ def complete_publishing(stage: Stage) -> None:
     _finish_journal(stage)
 
 
-def _leave_links(stage: Stage, video: Video) -> None:
+def leave_links(stage: Stage, video: Video) -> None:
     """Let absolute paths that a script wrote into its files still lead somewhere.
 
     The link that it saw the video by is one of the two, and mostly still there: it stays.
     """
-    if not _holds_only(stage, way_to(video.path, stage)):
+    way = way_to(video.path, stage)
+    if not _holds_only(stage, way):
         empty(stage.folder)
-        os.symlink(way_to(video.path, stage), stage.folder / stage.entry_name)
-    os.symlink(way_to(stage.target, stage), stage.output)
+        os.symlink(way, stage.folder / stage.entry_name)
+    os.symlink(way_to(stage.target, stage), stage.output_at)
 
 
 def _holds_only(stage: Stage, link: str) -> bool:
     """Whether nothing but its entry, a link with this text, is in the stage."""
     if os.path.islink(stage.folder) or os.listdir(stage.folder) != [stage.entry_name]:
         return False
-    entry = stage.folder / stage.entry_name
-    return os.path.islink(entry) and os.readlink(entry) == link
+    try:
+        return os.readlink(f"{stage.folder}/{stage.entry_name}") == link
+    except OSError:  # it is no link
+        return False

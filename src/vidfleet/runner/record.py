@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidfleet.data import Took
 from vidfleet.errors import RecordError
+from vidfleet.runner.failures import DONE
 from vidfleet.runner.identity import identify
 from vidfleet.runner.lines import attempt_for_record
 from vidfleet.runner.reading import read_json, read_small
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from vidfleet.workloads.base import Description, Promise
 
 RECORD_NAME = "vidfleet.json"
+_LONGEST_S = 1e7
+"""Four months: no attempt takes so long, but clocks are set."""
 _to_json = json.JSONEncoder().encode
 _LISTS = re.compile(rb'"(?:beside|put_aside)": \[\]')
 _NOTHING_BESIDE = frozenset((b'"beside": []', b'"put_aside": []'))
@@ -40,6 +44,7 @@ class Record:
     input: Mapping[str, Any]
     workload: Mapping[str, Any]
     outputs: Mapping[str, Any]
+    attempts: Sequence[Any] = ()
 
     @property
     def maker(self) -> str:
@@ -66,26 +71,37 @@ class Record:
         """Somebody else's output, declared to be ours by ``--existing adopt``."""
         return bool(self.outputs.get("adopted", False))
 
+    @property
+    def took(self) -> Took | None:
+        """What the attempt that made it took, and on what; None where that is not told in good order."""
+        try:
+            last = self.attempts[-1]
+            seconds = float(last["ended_at"]) - float(last["started_at"])
+            device = last["device"]["name"] or str(last["lane"]).partition(":")[0]
+        except (LookupError, TypeError, ValueError, OverflowError):
+            return None
+        return Took(seconds, str(device)) if last.get("kind") == DONE and 0 < seconds < _LONGEST_S else None
 
-def read_record(folder: Path) -> Record | None:
+
+def read_record(folder: Path | str) -> Record | None:
     """The record in ``folder``, or nothing where there is none; raises RecordError where it is damaged."""
     try:
-        plain = read_json(os.path.join(folder, RECORD_NAME))
+        plain = read_json(f"{folder}/{RECORD_NAME}")
         if plain["schema"] > SCHEMA:
             raise RecordError(
-                f"{folder / RECORD_NAME} was written by a newer vidfleet (schema {plain['schema']}, known is {SCHEMA})"
+                f"{folder}/{RECORD_NAME} was written by a newer vidfleet (schema {plain['schema']}, known is {SCHEMA})"
             )
-        record = Record(plain["input"], plain["workload"], plain["outputs"])
+        record = Record(plain["input"], plain["workload"], plain["outputs"], plain.get("attempts", ()))
         _check(record)
         return record
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise RecordError(f"{folder / RECORD_NAME} cannot be read ({error.strerror})") from error
+        raise RecordError(f"{folder}/{RECORD_NAME} cannot be read ({error.strerror})") from error
     except KeyError as error:
-        raise RecordError(f"{folder / RECORD_NAME} is damaged: it has no {error}") from error
+        raise RecordError(f"{folder}/{RECORD_NAME} is damaged: it has no {error}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise RecordError(f"{folder / RECORD_NAME} is damaged: {error}") from error
+        raise RecordError(f"{folder}/{RECORD_NAME} is damaged: {error}") from error
 
 
 def _check(record: Record) -> None:
@@ -119,17 +135,17 @@ def _lists(text: bytes) -> set[bytes]:
     return set(_LISTS.findall(text)) if text.count(b'"beside"') == text.count(b'"put_aside"') == 1 else set()
 
 
-def missing_promises(folder: Path, promise: Promise) -> list[str]:
+def missing_promises(folder: Path | str, promise: Promise) -> list[str]:
     """Promised files that are not there or empty; with no promise, the folder itself must hold something."""
     if os.path.islink(folder):
-        return [f"{folder.name}/ (a link is no output)"]
+        return [f"{os.path.basename(folder)}/ (a link is no output)"]
     if promise.files:
-        return [name for name in promise.files if not has_content(folder / name)]
+        return [name for name in promise.files if not has_content(f"{folder}/{name}")]
     try:
         with os.scandir(folder) as entries:
-            return [] if any(entries) else [f"{folder.name}/"]
+            return [] if any(entries) else [f"{os.path.basename(folder)}/"]
     except OSError:
-        return [f"{folder.name}/"]
+        return [f"{os.path.basename(folder)}/"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +172,7 @@ def make_record(
         **_head(task, description, made_by, content=content),
         "attempts": [attempt_for_record(attempt) for attempt in attempts],
         "environment": made_by.environment(attempts[-1], description),
-        "outputs": _outputs(task.stage.output, description.promise, shown),
+        "outputs": _outputs(task.stage.output_at, description.promise, shown),
         "vidfleet": dict(made_by.vidfleet),
     }
 
@@ -204,11 +220,11 @@ def _head(task: Task, description: Description, made_by: MadeBy, *, content: boo
     }
 
 
-def _outputs(folder: Path, promise: Promise, shown: Shown) -> dict[str, Any]:
+def _outputs(folder: Path | str, promise: Promise, shown: Shown) -> dict[str, Any]:
     return {
-        "files": {name: (folder / name).stat().st_size for name in promise.files},
+        "files": {name: os.stat(f"{folder}/{name}").st_size for name in promise.files},
         "counts": {
-            name: {"files": count_files(folder / name), "mtime_ns": folder_time_ns(folder / name)}
+            name: {"files": count_files(f"{folder}/{name}"), "mtime_ns": folder_time_ns(f"{folder}/{name}")}
             for name in promise.counted
             if os.path.isdir(f"{folder}/{name}")
         },
@@ -218,10 +234,10 @@ def _outputs(folder: Path, promise: Promise, shown: Shown) -> dict[str, Any]:
     }
 
 
-def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+def write_record(folder: Path | str, record: Mapping[str, Any]) -> None:
     """Write aside, then rename: there is a whole record or none; a line for each of its parts."""
     parts = ",\n".join(f' "{name}": {_to_json(part)}' for name, part in record.items())
-    write_whole(folder / RECORD_NAME, f"{{\n{parts}\n}}\n")
+    write_whole(f"{folder}/{RECORD_NAME}", f"{{\n{parts}\n}}\n")
 
 
 def forget_beside(folder: Path, names: Sequence[str]) -> None:
@@ -231,7 +247,7 @@ def forget_beside(folder: Path, names: Sequence[str]) -> None:
     write_record(folder, plain)
 
 
-def count_files(folder: Path) -> int:
+def count_files(folder: Path | str) -> int:
     """How many entries ``folder`` has; 0 where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
@@ -240,17 +256,17 @@ def count_files(folder: Path) -> int:
         return 0
 
 
-def folder_time_ns(folder: Path) -> int:
+def folder_time_ns(folder: Path | str) -> int:
     """The folder's modification time: while it stays, no entry came or went. -1 where there is no folder."""
     try:
-        return folder.stat().st_mtime_ns
+        return os.stat(folder).st_mtime_ns
     except OSError:
         return -1
 
 
-def has_content(path: Path) -> bool:
+def has_content(path: Path | str) -> bool:
     """Whether a file is there and not empty."""
     try:
-        return path.stat().st_size > 0
+        return os.stat(path).st_size > 0
     except OSError:
         return False

@@ -8,10 +8,7 @@ import hashlib
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 _NOREPLACE, _EXCHANGE = 1, 2
 _AT_FDCWD = -100
@@ -19,20 +16,20 @@ _REFUSED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 """What old kernels and file systems such as NFS answer."""
 
 
-def move_new(source: Path, target: Path) -> None:
+def move_new(source: Path | str, target: Path) -> None:
     """Rename where nothing stands at ``target``; raises FileExistsError where something does."""
     code = _renameat2(source, target, _NOREPLACE)
     if code in _REFUSED:
         if os.path.lexists(target):
             code = errno.EEXIST
         else:
-            source.rename(target)
+            Path(source).rename(target)
             return
     if code:
         raise OSError(code, os.strerror(code), str(source), None, str(target))
 
 
-def move_in(source: Path, target: Path) -> None:
+def move_in(source: Path | str, target: Path) -> None:
     """The same, also from another file system or quota tree, where no rename leads: by a copy beside ``target``.
 
     The copy has a hidden name that is the same each time, so that a kill leaves one at most, and until the next try.
@@ -45,8 +42,8 @@ def move_in(source: Path, target: Path) -> None:
             raise
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    move_new(copy_near(source, target), target)
-    remove(source)
+    move_new(copy_near(Path(source), target), target)
+    remove(Path(source))
 
 
 def copy_near(source: Path, target: Path) -> Path:
@@ -62,7 +59,18 @@ def copy_near(source: Path, target: Path) -> Path:
 
 def near_copy(target: Path) -> Path:
     """Where :func:`copy_near` puts what is on its way to ``target``."""
-    return target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part")
+    return Path(_near_copy(target))
+
+
+def _near_copy(target: Path) -> str:
+    folder, name = os.path.split(target)
+    return f"{folder}/.{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.part"
+
+
+def forget_near_copy(target: Path) -> None:
+    """Remove what a killed :func:`copy_near` has left there."""
+    if os.path.lexists(part := _near_copy(target)):
+        remove(Path(part))
 
 
 def remove(path: Path) -> None:
@@ -81,7 +89,7 @@ def exchange(one: Path, other: Path) -> bool:
     return code == 0
 
 
-def _renameat2(source: Path, target: Path, flags: int) -> int:
+def _renameat2(source: Path | str, target: Path, flags: int) -> int:
     """0, or the error's number."""
     if sys.platform != "linux" or not hasattr(_LIBC, "renameat2"):
         return errno.ENOSYS

@@ -21,24 +21,27 @@ from vidfleet.runner.claims import Claims, bury_dead
 from vidfleet.runner.discover import discover
 from vidfleet.runner.disk import check_room
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
-from vidfleet.runner.execute import Execution, Stop
+from vidfleet.runner.execute import Execution
 from vidfleet.runner.finish import is_disk_full, remember_unreadable
-from vidfleet.runner.learnt import expected_rate, remember_rates
 from vidfleet.runner.ledger import Ledger, RunFolder
 from vidfleet.runner.live import Live
 from vidfleet.runner.on_stop import check as check_on_stop
 from vidfleet.runner.on_stop import stop_left
+from vidfleet.runner.order.foretold import Foretold
+from vidfleet.runner.order.learnt import read_learnt, remember
+from vidfleet.runner.order.timing import Known
 from vidfleet.runner.places import stage_of
 from vidfleet.runner.plan import Plan, judge, make_plan
 from vidfleet.runner.provenance import MadeBy
 from vidfleet.runner.roots import remember_root
 from vidfleet.runner.show.progress import Display, choose_display
 from vidfleet.runner.show.report import write_report
-from vidfleet.runner.show.show_plan import write_plan
+from vidfleet.runner.show.show_plan import forecast_of, outlasting_in_run, write_plan
+from vidfleet.runner.stopping import Stop
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural, said
 from vidfleet.settings import RunSettings
-from vidfleet.worker.lanes import make_lanes
+from vidfleet.worker.lanes import make_lanes, share_cores
 from vidfleet.workloads.adjusted import Adjusted
 from vidfleet.workloads.base import Description, Workload
 
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from vidfleet.data import Video
+    from vidfleet.runner.order.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,13 @@ class Prepared:
     lanes: tuple[Lane, ...]
     plan: Plan
     notices: tuple[str, ...]
-    expected_rate: float = 0.0
-    """Cost per second of one lane, as earlier runs have shown; 0 where nothing is known."""
+    known: tuple[Known, ...] = ()
+    """What earlier runs have shown of how long videos take."""
+
+    @property
+    def first_lanes(self) -> tuple[Lane, ...]:
+        """Without the spare ones, of which nobody knows yet whether they will be used."""
+        return tuple(lane for lane in self.lanes if not lane.spare)
 
     @property
     def base(self) -> Path:
@@ -100,11 +109,11 @@ def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSe
     workload = Adjusted(workload, settings.depends, settings.resume_stage)
     description = workload.describe(top)
     lanes = make_lanes(settings)
-    plan = make_plan(found.videos, description, settings)
-    notices = (*found.notices, *lanes.notices, *description.notices, *plan.notices)
     base = (settings.output or top).absolute()
-    rate = expected_rate(base, description.name, lanes.lanes)
-    return Prepared(top, workload, description, settings, lanes.lanes, plan, notices, rate)
+    known = read_learnt(base, description.name)
+    plan = make_plan(found.videos, description, settings, known)
+    notices = (*found.notices, *lanes.notices, *description.notices, *plan.notices)
+    return Prepared(top, workload, description, settings, lanes.lanes, plan, notices, known)
 
 
 def execute(
@@ -126,37 +135,62 @@ def execute(
     if prepared.settings.check_disk:
         check_room(plan.tasks, prepared.description, _existing(prepared.base))
     folder = _make_folder(prepared)
-    claims, made_by = Claims(folder.path), _made_by(folder)
+    claims, made_by, foretold = Claims(folder.path), _made_by(folder), Foretold(started_at)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
     _remember_unreadable(prepared)
-    lanes = prepared.lanes[: max(len(plan.tasks), 1)] if prepared.settings.schedule != "round-robin" else prepared.lanes
+    lanes = _needed(prepared)
     stop = stop or Stop()
-    with _listening(show, plain, folder) as listeners:
+    with _listening(show, plain, folder, foretold) as listeners:
         tell = listeners.tell
         for text in notices:
             tell(Notice(text))
-        tell(
-            RunStarted(
-                str(prepared.root), prepared.description.name, lanes, plan.tasks, settled, prepared.expected_rate
-            )
-        )
+        tell(_started(prepared, lanes, settled))
+        if alone := outlasting_in_run(foretold.forecast):
+            tell(Notice(alone))
         execution = _work(
-            prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick, stop=stop
-        )
+            prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick,
+            stop=stop, forecast=foretold.forecast,
+        )  # fmt: skip
         ended_at = time.time()
         tell(RunEnded(ended_at - started_at, execution.stopped_by))
     outcomes = tuple(sorted((*settled, *_look_again(execution.outcomes, prepared)), key=lambda o: o.video.position))
     trouble = (f"the ledger is not whole: {listeners.ledger.trouble}",) if listeners.ledger.trouble else ()
     summary = Summary(
-        outcomes=outcomes, run_folder=folder.path, started_at=started_at, ended_at=ended_at, lanes=lanes,
+        outcomes, folder.path, started_at, ended_at, lanes=_used(lanes, outcomes),
         stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
+        foretold_s=None if execution.stopped_by else foretold.after_first_fifth_s(ended_at - started_at),
     )  # fmt: skip
-    remember_rates(prepared.base, prepared.description.name, summary.outcomes)
+    remember(prepared.base, prepared.description.name, summary.outcomes)
     try:
         write_report(summary, folder.path, root=str(prepared.root), workload=prepared.description.name)
     except OSError as error:  # a full disk: what was done is done, and told on the screen
         return replace(summary, notices=(*summary.notices, f"the report cannot be written ({said(error)})"))
     return summary
+
+
+def _needed(prepared: Prepared) -> tuple[Lane, ...]:
+    """The lanes that get a video at all, the fastest; what the others would have of the cores, these get.
+
+    In round-robin all, as each video has a lane of its own.
+    """
+    lanes, count = prepared.lanes, max(len(prepared.plan.tasks), 1)
+    if prepared.settings.schedule == "round-robin" or count >= len(lanes):
+        return lanes
+    fastest = sorted(lanes, key=forecast_of(prepared).slowness)[:count]
+    return share_cores(tuple(sorted(fastest, key=lambda lane: lane.index)), prepared.settings)
+
+
+def _used(lanes: tuple[Lane, ...], outcomes: tuple[Outcome, ...]) -> tuple[Lane, ...]:
+    """All lanes, of the spare ones those that had an attempt."""
+    used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
+    return tuple(lane for lane in lanes if not lane.spare or lane.index in used)
+
+
+def _started(prepared: Prepared, lanes: tuple[Lane, ...], settled: tuple[Outcome, ...]) -> RunStarted:
+    return RunStarted(
+        str(prepared.root), prepared.description.name, lanes, prepared.plan.tasks, settled, prepared.known,
+        prepared.settings.schedule,
+    )  # fmt: skip
 
 
 def _existing(folder: Path) -> Path:
@@ -225,9 +259,11 @@ class _Listeners:
 
     ledger: Ledger
     live: Live
+    foretold: Foretold
     display: Display | None
 
     def tell(self, event: Event) -> None:
+        self.foretold.take(event, time.time())
         self.ledger.write(event)
         self.live.take(event)
         if self.display:
@@ -235,16 +271,17 @@ class _Listeners:
 
     def tick(self, now: float) -> None:
         self.live.write()
+        self.foretold.tick(now)
         if self.display:
             self.display.tick(now)
 
 
 @contextlib.contextmanager
-def _listening(show: TextIO | None, plain: bool | None, folder: RunFolder) -> Iterator[_Listeners]:
+def _listening(show: TextIO | None, plain: bool | None, folder: RunFolder, foretold: Foretold) -> Iterator[_Listeners]:
     display = choose_display(show, plain=plain, run_folder=folder.path) if show else None
     with Ledger(folder.ledger) as ledger, contextlib.closing(Live(folder.path)) as live:
         try:
-            yield _Listeners(ledger, live, display)
+            yield _Listeners(ledger, live, foretold, display)
         finally:
             if display:
                 display.close()
@@ -253,6 +290,7 @@ def _listening(show: TextIO | None, plain: bool | None, folder: RunFolder) -> It
 def _work(
     prepared: Prepared, lanes: tuple[Lane, ...], folder: RunFolder, executor_name: str, *,
     claims: Claims, made_by: MadeBy, tell: Callable[[Event], None], tick: Callable[[float], None], stop: Stop,
+    forecast: Forecast,
 ) -> Execution:  # fmt: skip
     """Open the lanes, work, and leave nothing running whatever happens."""
     executor = make_executor(executor_name)
@@ -260,6 +298,7 @@ def _work(
         prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
         executor=executor, settings=prepared.settings, claims=claims, folder=folder, tell=tell, tick=tick,
         stop=stop, made_by=made_by, proven=any(o.state == "up_to_date" for o in prepared.plan.settled),
+        forecast=forecast, base=prepared.base,
     )  # fmt: skip
     stop.arm(executor.wake)
     try:
@@ -270,6 +309,7 @@ def _work(
     finally:
         executor.close()
         claims.release_all()
+        execution.room.keep()
     return execution
 
 

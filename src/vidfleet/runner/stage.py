@@ -82,8 +82,8 @@ def prepare(
     _place(stage, video.path, settings.stage_by)
     if stage.seen_as != stage.folder:
         _link_alias(stage)
-    if not makes_output_folder:
-        stage.output.mkdir(exist_ok=keep)
+    if not makes_output_folder and not (keep and os.path.isdir(stage.output_at)):
+        os.mkdir(stage.output_at)
 
 
 def _make_ready_to_continue(stage: Stage) -> None:
@@ -97,7 +97,7 @@ def _make_ready_to_continue(stage: Stage) -> None:
 
 
 def _place(stage: Stage, video: Path, how: str) -> None:
-    entry = stage.folder / stage.entry_name
+    entry = f"{stage.folder}/{stage.entry_name}"
     if how == "hardlink":
         with contextlib.suppress(OSError):  # another file system: a symbolic link does as well
             os.link(os.path.realpath(video), entry)  # of the file, where the video is a link
@@ -187,12 +187,12 @@ def discard(path: Path) -> None:
             path.unlink()
 
 
-def _make_writable(folder: Path) -> None:
+def _make_writable(folder: Path | str) -> None:
     """Let its owner read, write and enter a folder."""
     with contextlib.suppress(OSError):
         mode = os.stat(folder).st_mode
         if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
-            folder.chmod(stat.S_IMODE(mode) | 0o700)
+            os.chmod(folder, stat.S_IMODE(mode) | 0o700)
 
 
 def gather(stage: Stage, ours: frozenset[str]) -> tuple[str, ...]:
@@ -202,11 +202,12 @@ def gather(stage: Stage, ours: frozenset[str]) -> tuple[str, ...]:
     (unless a file stands there that is not ``ours``); the rest moves into ``<output>/_extra/``.
     """
     beside = []
-    _make_writable(stage.output)
+    _make_writable(stage.output_at)
+    own = (stage.entry_name, stage.entry_stem)
     for name in sorted(os.listdir(stage.folder)):
-        if name in (stage.entry_name, stage.entry_stem):
+        if name in own:
             continue
-        if name.startswith(stage.entry_stem) and _is_free(stage, visible_name(stage, name), ours):
+        if name.startswith(own[1]) and _is_free(stage, visible_name(stage, name), ours):
             beside.append(name)
         else:
             extra = extra_folder(stage.output)

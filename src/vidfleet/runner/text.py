@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import unicodedata
 from typing import TYPE_CHECKING, TextIO
 
@@ -120,6 +121,22 @@ def about(seconds: float | None) -> str:
     if seconds >= 3600:
         seconds = round(seconds / 300) * 300
     return "about " + length(seconds)
+
+
+def ends(left_s: float | None, now: float) -> str:
+    """Write when something will be through: ``ends about 14:32, in 1 h 5 min``; or that it is not known.
+
+    ``now`` is in seconds since the epoch; the clock is that of this machine, with the day where it is another one.
+    """
+    if left_s is None:
+        return "end not known yet"
+    guessed = about(left_s)
+    if left_s < 60:
+        return f"ends in {guessed}"
+    step_s = 300 if left_s >= 3600 else 60
+    today, then = time.localtime(now), time.localtime(round((now + left_s) / step_s) * step_s)
+    at = time.strftime("%H:%M" if then[:3] == today[:3] else "%a %H:%M", then)
+    return f"ends about {at}, in {guessed.removeprefix('about ')}"
 
 
 def size(count: int) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path | str, text: str) -> None:
     """Put a file with ``text`` (ASCII) at ``path``, in place of whatever file or link stands there.
 
     Nothing is written through a link that somebody may have put in the place of the file aside.

@@ -69,7 +69,8 @@ class Speakers:
         from vidfleet.speakers.stages import load
 
         share = os.environ.get("OMP_NUM_THREADS", "")
-        most = max(1, int(share)) if share.isdecimal() else os.cpu_count() or 1
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        most = max(1, int(share)) if share.isdecimal() else usable
         self._threads = min(self.settings.threads or most, most)
         cv2.setNumThreads(self._threads)
         self.stages = load(self.settings, threads=self._threads, device=device)

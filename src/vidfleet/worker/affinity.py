@@ -1,7 +1,8 @@
-"""Cores near a lane's GPU: data that crosses from one processor socket to the other on its way to a GPU is slow.
+"""Each lane's own cores, near its GPU where that is known.
 
-Only where the cores near a GPU are fewer than all: else none is nearer than another, and to bind an attempt would
-only keep it from cores that others leave idle.
+Data that crosses from one processor socket to the other on its way to a GPU is slow. And many libraries take as many
+threads as there are cores that they may use (FFmpeg, OpenCV, OpenBLAS), whatever the variables say: to whom eight cores
+of 64 are allowed takes eight threads. What that means in figures: docs/lanes.md.
 """
 
 from __future__ import annotations
@@ -31,19 +32,31 @@ def usable_cores() -> frozenset[int]:
 
 
 def bind_lanes(
-    lanes: Sequence[Lane], gpus: Gpus, usable: frozenset[int] | None = None, *, sysfs: Path = _SYSFS
+    lanes: Sequence[Lane],
+    gpus: Gpus,
+    usable: frozenset[int] | None = None,
+    *,
+    most: int | None = None,
+    sysfs: Path = _SYSFS,
 ) -> tuple[Lane, ...]:
-    """Give each lane its share of the cores near its GPU; lanes near the same cores share them out."""
+    """Give each lane its share of the cores near its GPU, ``most`` at most; lanes near the same cores share them out.
+
+    Where none is nearer than another, all are shared out. Where there are fewer cores than lanes, or one lane for
+    all cores, nothing is bound.
+    """
     usable = usable_cores() if usable is None else usable
     beside: dict[frozenset[int], list[Lane]] = defaultdict(list)
     for lane in lanes:
-        near = gpus.near_cores(lane.device.visible) & usable
-        beside[near if near < usable else frozenset()].append(lane)
+        near = gpus.near_cores(lane.device.visible) & usable if lane.device.uuid else frozenset()
+        beside[near or usable].append(lane)
+    if len(beside) > 1:
+        beside.pop(usable, None)  # the cores of those that have none of their own are not known to be free
     bound = {lane.index: lane for lane in lanes}
     for near, sharers in beside.items():
-        if len(near) >= len(sharers):
+        if len(near) >= len(sharers) and (len(sharers) > 1 or near < usable or (most and most < len(near))):
             for lane, share in zip(sharers, _shares(near, len(sharers), sysfs), strict=True):
-                bound[lane.index] = replace(lane, cores=share)
+                mine = share[:most]
+                bound[lane.index] = replace(lane, cores=tuple(sorted(mine)), threads=most or len(mine))
     return tuple(bound[lane.index] for lane in lanes)
 
 
@@ -51,7 +64,7 @@ def _shares(near: frozenset[int], count: int, sysfs: Path) -> list[tuple[int, ..
     """Cut into ``count`` parts of nearly one size; the threads of one core stay together."""
     ordered = sorted(near, key=lambda core: (_first_thread(core, sysfs), core))
     cuts = [index * len(ordered) // count for index in range(count + 1)]
-    return [tuple(sorted(ordered[first:end])) for first, end in pairwise(cuts)]
+    return [tuple(ordered[first:end]) for first, end in pairwise(cuts)]
 
 
 def _first_thread(core: int, sysfs: Path) -> int:

@@ -2,7 +2,8 @@
 
 Linux gives three means, and all three are used. A *child subreaper* inherits orphans, so that what left its
 group or session is still a descendant. The *parent-death signal* ends a process with the thread that started
-it. A *mark* in the environment tells whose a process is when all of its ancestors are gone.
+it; for attempts a *leash* does, which is cheaper (``leash.py``). A *mark* in the environment tells whose a process
+is when all of its ancestors are gone.
 """
 
 from __future__ import annotations
@@ -61,6 +62,31 @@ def end_descendants(*, within_s: float = 2.0) -> int:
     return len(ended)
 
 
+def end_orphans(keep: int, *, within_s: float = 2.0) -> int:
+    """SIGKILL all that fell to this process, and what is below it, but for the child ``keep`` and its own.
+
+    Returns how many were ended. Takes no leave of ``keep``. Linux only.
+    """
+    ended: set[int] = set()
+    patience = time.monotonic() + within_s
+    while orphans := children(os.getpid()) - {keep}:
+        for pid in orphans:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        alive = {pid for orphan in children(os.getpid()) - {keep} for pid in _with_descendants(orphan)}
+        end_all(alive)
+        ended |= alive
+        if time.monotonic() > patience:
+            break
+        if alive:
+            time.sleep(0.002)
+    return len(ended)
+
+
+def _with_descendants(pid: int) -> set[int]:
+    return {pid}.union(*map(_with_descendants, children(pid)))
+
+
 def end_marked(mark: str) -> int:
     """SIGKILL every process of this user that carries ``mark``; returns how many there were."""
     import psutil
@@ -109,7 +135,7 @@ def is_stopped(pid: int) -> bool:
 
 def descendants(pid: int) -> set[int]:
     """Everything below a process, and below this one what is not that process: its orphans fall to us."""
-    if sys.platform == "linux" and not _children(pid) and _children(os.getpid()) <= {pid}:
+    if sys.platform == "linux" and not children(pid) and children(os.getpid()) <= {pid}:
         return set()  # the usual case, without a look at every process
     import psutil  # it costs 20 ms to import
 
@@ -128,8 +154,8 @@ def end_all(pids: set[int]) -> int:
     return ended
 
 
-def _children(pid: int) -> set[int]:
-    """Direct children, as Linux lists them by thread."""
+def children(pid: int) -> set[int]:
+    """A process's direct children, as Linux lists them by thread."""
     found: set[int] = set()
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 from vidfleet.data import Evidence
 from vidfleet.worker.attempts import Running
 from vidfleet.worker.family import descendants, end_all
+from vidfleet.worker.leash import Leash
 from vidfleet.worker.messages import LineBuffer
 from vidfleet.worker.patience import Patience
+from vidfleet.workloads.base import Call
 
 if TYPE_CHECKING:
+    from vidfleet.worker.attempts import Kept
     from vidfleet.worker.messages import Start
-    from vidfleet.workloads.base import Call
+    from vidfleet.workloads.base import Launch
 
 _CHUNK = 1 << 16
 _SETUP_LIMIT_S = 600.0
@@ -31,12 +34,15 @@ class Hosted(Running):
 
     stays = True
 
-    def __init__(self, call: Call, cores: tuple[int, ...] = ()) -> None:
-        super().__init__()
+    def __init__(
+        self, call: Call, kept: Kept, cores: tuple[int, ...] = (), variables: tuple[tuple[str, str], ...] = ()
+    ) -> None:  # fmt: skip
+        super().__init__(kept)
         self._call_key = (call.python, call.target, call.arguments, call.folder)
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
         os.set_blocking(self._answers, False)
+        self._leash = Leash()
         self._lines = LineBuffer()
         self._progress: list[tuple[str, float]] = []
         self._answer: dict[str, object] | None = None
@@ -45,22 +51,27 @@ class Hosted(Running):
         request = json.dumps({"target": call.target, "arguments": call.arguments, "folder": call.folder})
         argv = (call.python, str(_HOST), str(orders), str(answers), request)
         try:
-            self.spawn(argv, "", {}, cores, pass_fds=(orders, answers))
+            self.spawn(argv, "", variables, cores, self._leash, pass_fds=(orders, answers))
         except OSError:
             os.close(self._orders)
             os.close(self._answers)
+            self._leash.close()
             raise
         finally:
             os.close(orders)
             os.close(answers)
 
-    def fits(self, call: Call) -> bool:
+    def fits(self, call: Launch) -> bool:
         """Whether this process can take ``call``: alive, and the same class with the same arguments."""
+        if not isinstance(call, Call):
+            return False
         key = (call.python, call.target, call.arguments, call.folder)
         return key == self._call_key and not self.has_exited()
 
-    def begin(self, start: Start, call: Call) -> None:
+    def begin(self, start: Start) -> None:
         """Call ``process`` for the next video."""
+        call = start.launch
+        assert isinstance(call, Call)
         self.begin_attempt(start)
         self._limits = (start.timeout_s, start.stall_s)
         if not self._ready and start.timeout_s is not None:  # loading the models is not the video's time
@@ -147,6 +158,7 @@ class Hosted(Running):
     def close(self) -> None:
         """Close all pipes."""
         super().close()
+        self._leash.close()
         os.close(self._orders)
         os.close(self._answers)
 

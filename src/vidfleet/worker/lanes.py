@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Device, Lane
 from vidfleet.errors import UsageError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BYTES_A_CPU_LANE = 4 << 30
 _MOST_CPU_LANES = 8
+_MOST_PER_GPU = 8
+"""With ``--per-gpu auto``. No GPU that is known got faster beyond: eight processes fill its schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,33 @@ def make_lanes(settings: LaneSettings, gpus: Gpus | None = None) -> Lanes:
     named = [flag for flag in ("num_gpus", "gpus", "devices") if getattr(settings, flag)]
     if len(named) > 1:
         raise UsageError(f"--{named[0]} and --{named[1]} exclude each other")
-    if settings.devices:
-        return _cpu_lanes(int(settings.devices.partition(":")[2]), ())
     gpus = gpus or installed()
-    made = _choose(settings, gpus)
-    return replace(made, lanes=bind_lanes(made.lanes, gpus)) if made.lanes[0].device.uuid else made
+    if settings.devices:
+        if settings.per_gpu == "auto":
+            raise UsageError(
+                "--per-gpu auto finds out how many attempts share a GPU, and --devices leaves the GPUs alone: say how "
+                "many run at a time with --devices cpu:N"
+            )
+        made = _cpu_lanes(int(settings.devices.partition(":")[2]), ())
+    else:
+        made = _choose(settings, gpus)
+    return replace(made, lanes=share_cores(made.lanes, settings, gpus))
+
+
+def share_cores(lanes: Sequence[Lane], settings: LaneSettings, gpus: Gpus | None = None) -> tuple[Lane, ...]:
+    """Give each lane its share of the cores: near its GPU where that is known, and its own where there are enough.
+
+    A spare lane shares with the first one on its GPU.
+    """
+    first = [lane for lane in lanes if not lane.spare]
+    wanted = settings.cores_per_lane
+    count = cores()
+    most = wanted if isinstance(wanted, int) else None
+    threads = count if wanted == "all" else most or max(1, count // max(len(first), 1))
+    first = [replace(lane, threads=threads, cores=()) for lane in first]
+    if wanted != "all" and (most or 1) * len(first) <= count:
+        first = list(bind_lanes(first, gpus or installed(), most=most))
+    return tuple(replace(first[lane.index % len(first)], index=lane.index, spare=lane.spare) for lane in lanes)
 
 
 def _choose(settings: LaneSettings, gpus: Gpus) -> Lanes:
@@ -57,7 +81,10 @@ def _choose(settings: LaneSettings, gpus: Gpus) -> Lanes:
         if allowed:
             return _gpu_lanes(allowed, settings.per_gpu, ())
         why = f"{_allowed_set(found)} allows none of the GPUs here" if found else "no GPU here"
-        return _cpu_lanes(_default_cpu_lanes(), (f"{why}: the videos run on the processor",))
+        notices = [f"{why}: the videos run on the processor"]
+        if settings.per_gpu == "auto":
+            notices.append("--per-gpu auto is for GPUs; how many run at a time on the processor is --devices cpu:N")
+        return _cpu_lanes(_default_cpu_lanes(), tuple(notices))
     if not found:
         unknown = [Device("gpu", str(index)) for index in range(settings.num_gpus)]
         warning = (
@@ -130,9 +157,13 @@ def _listing(devices: Sequence[Device]) -> str:
     return "\n".join(f"  {d.visible}  {d.name}  {d.uuid}" for d in devices) or "  none"
 
 
-def _gpu_lanes(devices: Sequence[Device], per_gpu: int, notices: tuple[str, ...]) -> Lanes:
+def _gpu_lanes(devices: Sequence[Device], per_gpu: int | Literal["auto"], notices: tuple[str, ...]) -> Lanes:
     """Lane i is on GPU i mod N, so that the first N videos go to N GPUs."""
-    return _numbered([device for _ in range(per_gpu) for device in devices], notices)
+    most = _MOST_PER_GPU if per_gpu == "auto" else per_gpu
+    made = _numbered([device for _ in range(most) for device in devices], notices)
+    if per_gpu != "auto":
+        return made
+    return replace(made, lanes=tuple(replace(lane, spare=lane.index >= len(devices)) for lane in made.lanes))
 
 
 def _cpu_lanes(count: int, notices: tuple[str, ...]) -> Lanes:
@@ -140,8 +171,7 @@ def _cpu_lanes(count: int, notices: tuple[str, ...]) -> Lanes:
 
 
 def _numbered(devices: Sequence[Device], notices: tuple[str, ...]) -> Lanes:
-    threads = max(1, cores() // max(len(devices), 1))
-    return Lanes(tuple(Lane(i, device, threads) for i, device in enumerate(devices)), notices)
+    return Lanes(tuple(Lane(i, device, 1) for i, device in enumerate(devices)), notices)
 
 
 def _default_cpu_lanes() -> int:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+import os
+from pathlib import Path
 
 HEAD_BYTES = 4 << 20
 TAIL_BYTES = 1 << 20
 _LAST_LINES_BYTES = 8 << 10
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 class CappedLog:
     """Appends to a file up to ``HEAD_BYTES`` of one attempt; of what follows, the last ``TAIL_BYTES``."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
+    def __init__(self, path: Path | str) -> None:
+        try:
+            self._file = os.open(path, _APPEND, 0o666)
+        except FileNotFoundError:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, _APPEND, 0o666)
         self._room = HEAD_BYTES
         self._tail = bytearray()
         self._dropped = 0
@@ -47,10 +49,11 @@ class CappedLog:
         """Write what was kept of the end."""
         if self._dropped:
             self._put(f"\n... {self._dropped} bytes left out here ...\n".encode())
-        self._put(self._tail)
-        self._file.close()
+        if self._tail:
+            self._put(self._tail)
+        os.close(self._file)
 
     def _put(self, data: bytes | bytearray) -> None:
         # A full disk must not end the attempt: its last lines are kept in memory all the same.
         with contextlib.suppress(OSError):
-            self._file.write(data)
+            os.write(self._file, data)

@@ -20,10 +20,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Evidence
-from vidfleet.worker.attempts import OneShot, Running
+from vidfleet.worker.attempts import Kept, OneShot, Running
 from vidfleet.worker.family import adopt_orphans, die_with_parent, end_descendants
-from vidfleet.worker.gpu_watch import GpuWatch
-from vidfleet.worker.gpus import Gpus, installed
 from vidfleet.worker.hosted import Hosted
 from vidfleet.worker.messages import (
     Cancel,
@@ -33,6 +31,7 @@ from vidfleet.worker.messages import (
     LineBuffer,
     Message,
     Pause,
+    Prefetch,
     Progress,
     Ready,
     Resume,
@@ -40,10 +39,17 @@ from vidfleet.worker.messages import (
     decode,
     encode,
 )
+from vidfleet.worker.read_ahead import ReadAhead
+from vidfleet.worker.tree_watch import TreeWatch
+from vidfleet.worker.warm import Warmed, warm_key
 from vidfleet.workloads.base import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from vidfleet.worker.gpu_watch import GpuWatch
+    from vidfleet.worker.gpus import Gpus
+    from vidfleet.workloads.base import Launch
 
 _CHUNK = 1 << 16
 _BETWEEN_LOOKS_S = 0.2
@@ -66,14 +72,20 @@ class Worker:
         self._control_fd = control_fd
         self._report_fd = report_fd
         self._control = LineBuffer()
+        self._kept = Kept()
+        self._read_ahead = ReadAhead()
         self._selector = selectors.DefaultSelector()
         self._running: Running | None = None
-        self._hosted: Hosted | None = None
+        self._hosted: Hosted | Warmed | None = None
+        self._cold: dict[tuple[object, ...], str] = {}
+        """What cannot be loaded ahead in this lane, and why."""
         self._gpus: Gpus | None = None
         self._gpu: GpuWatch | None = None
+        self._tree = TreeWatch(())
         self._memory_back_s: float | None = None
         self._settling: _Settling | None = None
         self._heartbeat_s = self._next_beat = 0.0
+        self._own_fds: set[int] = set()
         self._open = True
 
     def serve(self) -> None:
@@ -86,6 +98,7 @@ class Worker:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self._watch(self._control_fd, self._read_control)
         self._watch(woken, lambda: _drain(woken))
+        self._own_fds = {self._control_fd, woken}
         self._send(Ready(os.getpid(), socket.gethostname()))
         while self._open:
             for key, _ in self._selector.select(self._patience_s()):
@@ -105,7 +118,7 @@ class Worker:
             return _BETWEEN_LOOKS_S
         if self._running is None:
             return None
-        waits = [self._next_beat]
+        waits = [self._next_beat, self._tree.next_look]
         if (deadline := self._running.next_deadline()) is not None:
             waits.append(deadline)
         if self._gpu:
@@ -129,6 +142,9 @@ class Worker:
             if isinstance(message, Start):
                 self._start(message)
                 continue
+            if isinstance(message, Prefetch):
+                self._read_ahead.begin(message.path)
+                continue
             if isinstance(message, Cancel):
                 self._next_beat = 0.0  # at once, so that the runner knows that it was heard
             if self._running:
@@ -148,15 +164,9 @@ class Worker:
         self._memory_back_s = start.memory_back_s if is_program else None  # a class keeps what it has loaded
         self._heartbeat_s, self._next_beat = start.heartbeat_s, time.monotonic() + start.heartbeat_s
         self._gpu = self._watch_gpu() if start.watches_gpu else None
+        self._tree = TreeWatch(start.cores)
         try:
-            if isinstance(start.launch, Program):
-                self._running = OneShot(start, start.launch)
-            else:
-                if self._hosted is None or not self._hosted.fits(start.launch):
-                    self._drop_host()
-                    self._hosted = Hosted(start.launch, start.cores)
-                self._hosted.begin(start, start.launch)
-                self._running = self._hosted
+            self._running = self._run(start)
         except OSError as error:  # no such program, no memory for a process
             self._running = None
             self._send(Failed(start.attempt, Evidence(message=f"it cannot be started ({error})")))
@@ -165,7 +175,35 @@ class Worker:
             if fd not in self._selector.get_map():
                 self._watch(fd, partial(self._read_attempt, fd))
 
+    def _run(self, start: Start) -> Running:
+        launch = start.launch
+        if isinstance(launch, Program) and (not launch.warm or warm_key(launch) in self._cold):
+            beside = self._hosted.pid if self._hosted else 0
+            cold_reason = self._cold.get(warm_key(launch), "")
+            return OneShot(start, launch, self._kept, cold_reason=cold_reason, beside=beside)
+        stays = self._hosted
+        if stays is None or not stays.fits(launch):
+            self._drop_host()
+            stays = self._hosted = self._load(launch, start)
+        stays.begin(start)
+        return stays
+
+    def _load(self, launch: Launch, start: Start) -> Hosted | Warmed:
+        if isinstance(launch, Program):
+            return Warmed(launch, self._kept, start.cores, start.variables)
+        return Hosted(launch, self._kept, start.cores, start.variables)
+
+    def _unwatch_closed(self) -> None:
+        """Forget pipes that nobody has any more, before their numbers are given to others."""
+        known = {*self._own_fds, *(fd for owner in (self._running, self._hosted) if owner for fd in owner.pipes())}
+        for key in list(self._selector.get_map().values()):
+            if key.fd not in known:
+                self._selector.unregister(key.fd)
+
     def _watch_gpu(self) -> GpuWatch:
+        from vidfleet.worker.gpu_watch import GpuWatch  # a lane without a GPU starts 6 ms sooner without them
+        from vidfleet.worker.gpus import installed
+
         self._gpus = self._gpus or installed(stay_open=True)
         return GpuWatch(self._gpus, os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 
@@ -190,13 +228,28 @@ class Worker:
         if self._gpu and (time.monotonic() >= self._gpu.next_look or (evidence and running.stays)):
             self._gpu.look()
         if evidence is None:
+            if isinstance(running, Warmed) and running.gives_up:
+                self._start_cold(running)
+            else:
+                self._tree.look_if_due(apart=running.apart)
             return
-        if self._gpu:
-            evidence = replace(evidence, peak_gpu_memory_bytes=self._gpu.peak_bytes)
+        evidence = self._with_peaks(evidence)
         self._running = None
         if not running.stays:
             self._forget(running)
+        self._unwatch_closed()
         self._settle(_Settling(running.attempt, evidence, time.monotonic() + (self._memory_back_s or 0.0)))
+
+    def _with_peaks(self, evidence: Evidence) -> Evidence:
+        memory = max(evidence.peak_memory_bytes, self._tree.peak_bytes)
+        on_gpu = self._gpu.peak_bytes if self._gpu else evidence.peak_gpu_memory_bytes
+        return replace(evidence, peak_memory_bytes=memory, peak_gpu_memory_bytes=on_gpu)
+
+    def _start_cold(self, warmed: Warmed) -> None:
+        """Its modules cannot be loaded ahead: the video that waited for that starts by itself, as all after it."""
+        self._running = None
+        self._drop_host()
+        self._start(warmed.start)
 
     def _settle(self, settling: _Settling) -> None:
         """Tell how an attempt ended, once its GPU's memory is free again."""
@@ -220,6 +273,8 @@ class Worker:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(fd)
         running.close()
+        if isinstance(running, Warmed) and running.cold_reason:
+            self._cold[running.key] = running.cold_reason
         if running is self._hosted:
             self._hosted = None
 
@@ -232,8 +287,7 @@ class Worker:
 
 def _drain(fd: int) -> None:
     with contextlib.suppress(BlockingIOError):
-        while os.read(fd, _CHUNK):
-            pass
+        os.read(fd, _CHUNK)  # what else is there wakes us again
 
 
 def main() -> None:

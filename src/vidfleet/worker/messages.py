@@ -2,7 +2,7 @@
 
 ::
 
-    runner → worker    start, cancel, pause, resume   (closing the pipe ends the worker and all that it started)
+    runner → worker    start, cancel, pause, resume, prefetch; closing the pipe ends the worker and all that it started
     worker → runner    ready, progress, heartbeat, finished, failed
 
 Names that are not UTF-8 travel as escaped surrogates, which JSON keeps.
@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 
 from vidfleet.data import Evidence
-from vidfleet.workloads.base import Call, Launch, Program
+from vidfleet.workloads.base import Call, Launch, Program, Step, Warm
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Start:
     """Its lane's GPU is one that its driver knows: see how much of its memory the attempt holds."""
     cores: tuple[int, ...] = ()
     """The cores that it keeps to; any where there are none."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Set on top of the lane's environment: a share of the cores that is not the lane's usual one."""
     heartbeat_s: float = 10.0
     """Say :class:`Heartbeat` so often until the attempt has ended."""
 
@@ -56,6 +58,13 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Resume:
     """Let it go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """Have the kernel read the ends of a file, of a video that comes soon; nothing is answered."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +105,14 @@ class Failed:
     evidence: Evidence
 
 
-Message = Start | Cancel | Pause | Resume | Ready | Progress | Heartbeat | Finished | Failed
+Message = Start | Cancel | Pause | Resume | Prefetch | Ready | Progress | Heartbeat | Finished | Failed
 
 _TYPES: dict[str, type[Message]] = {
     "start": Start,
     "cancel": Cancel,
     "pause": Pause,
     "resume": Resume,
+    "prefetch": Prefetch,
     "ready": Ready,
     "progress": Progress,
     "heartbeat": Heartbeat,
@@ -117,7 +127,7 @@ def encode(message: Message) -> bytes:
     return _to_json(plain).encode("ascii") + b"\n"
 
 
-def _fields(value: Message | Launch | Evidence) -> dict[str, object]:
+def _fields(value: Message | Launch | Evidence | Warm | Step) -> dict[str, object]:
     """What ``dataclasses.asdict`` gives, without copying each part of it."""
     return {name: getattr(value, name) for name in value.__slots__}
 
@@ -136,6 +146,8 @@ def decode(line: bytes) -> Message:
             plain["evidence"] = Evidence(**plain["evidence"])
         if "cores" in plain:
             plain["cores"] = tuple(plain["cores"])
+        if "variables" in plain:
+            plain["variables"] = tuple((name, value) for name, value in plain["variables"])
         return kind(**plain)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a message of the worker protocol: {line[:200]!r}") from error
@@ -147,6 +159,9 @@ def _launch(plain: dict[str, object]) -> Launch:
         return Call(**listed)  # type: ignore[arg-type]  # from our own encode; TypeError where it is not
     environment = listed.get("environment", ())
     listed["environment"] = tuple((name, value) for name, value in environment)  # type: ignore[attr-defined]
+    if warm := listed.get("warm"):
+        steps = tuple(Step(**step) for step in warm["steps"])  # type: ignore[index]
+        listed["warm"] = Warm(steps, warm["is_named"])  # type: ignore[index]
     return Program(**listed)  # type: ignore[arg-type]
 
 

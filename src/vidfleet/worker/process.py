@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,16 @@ _CHUNK = 1 << 16
 _LEAVE_S = 5.0
 
 THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
 )  # fmt: skip
-"""Set to the lane's share of cores, each where the user has not set it."""
+"""Set to the lane's share of cores, each where the user has not set it. Which library reads which: docs/lanes.md."""
+
+
+def thread_variables(threads: int) -> tuple[tuple[str, str], ...]:
+    """The variables by which libraries take so many threads; those that the user has set are left as they are."""
+    return tuple((name, str(threads)) for name in THREAD_VARIABLES if name not in os.environ)
 
 
 def python_module(module: str) -> tuple[str, ...]:
@@ -50,8 +58,7 @@ def hip_variables(device: Device) -> dict[str, str]:
 def lane_environment(lane: Lane, mark: str) -> dict[str, str]:
     """The environment of everything in a lane: one device, a share of the cores, a mark."""
     environment = dict(os.environ)
-    for name in THREAD_VARIABLES:
-        environment.setdefault(name, str(lane.threads))
+    environment.update(thread_variables(lane.threads))
     environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     environment["CUDA_VISIBLE_DEVICES"] = lane.device.visible
     environment.update(hip_variables(lane.device))
@@ -86,6 +93,11 @@ class WorkerProcess:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(encode(message))
+
+    def can_take_more(self) -> bool:
+        """Whether a short message can be sent without waiting for it to read those before."""
+        assert self._process.stdin is not None
+        return bool(select.select((), (self._process.stdin,), (), 0)[1])
 
     def receive(self) -> list[Message] | None:
         """Messages that are there (blocks until at least one byte is); nothing when the worker has died."""

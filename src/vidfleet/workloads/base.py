@@ -13,12 +13,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from vidfleet.errors import UsageError
 
 if TYPE_CHECKING:
     from vidfleet.data import Lane, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that is done before a script starts, in the order of its text."""
+
+    kind: Literal["import", "set", "default", "unset", "front", "back"]
+    """Import a module; set, set where it is not set, or remove a variable; put a folder first or last to search."""
+    name: str
+    """The module, the variable or the folder."""
+    value: str = ""
+    """A variable's value; for an import, what is taken from the module, with commas between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """What a lane loads once, so that each video starts as a fork of that: see docs/warm.md."""
+
+    steps: tuple[Step, ...]
+    is_named: bool = False
+    """The user has named the modules: each must be there, and may lie beside the script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +51,8 @@ class Program:
     """Its working directory."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables set on top of the lane's own."""
+    warm: Warm | None = None
+    """``argv`` is a Python with a script, and this is loaded ahead of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +149,8 @@ class Description:
     """What it will write; nothing where it does not tell."""
     notices: tuple[str, ...] = ()
     """Sentences for the user."""
+    warm: Warm | None = None
+    """What each lane loads ahead; results do not depend on it."""
 
     @cached_property
     def fingerprint(self) -> str:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, TypedDict
 from vidfleet.errors import SetupError, UsageError
 from vidfleet.workloads.base import Description, Program, Promise, hash_arguments
 from vidfleet.workloads.script import python_first
+from vidfleet.workloads.warm import plan_warm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vidfleet.data import Lane, Task
+    from vidfleet.workloads.base import Warm
 
 PLACEHOLDERS = ("video", "out", "stage", "stem", "name", "dir", "root", "device")
 _PLACEHOLDER = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
@@ -35,6 +37,10 @@ class Command:
     expect: tuple[str, ...] = ()
     name: str = ""
     """Whose outputs these are; the program's name where empty."""
+    warm: bool = False
+    """Where it is ``python script.py ...``: load what that imports once in each lane, and run each video as a fork."""
+    preload: tuple[str, ...] = ()
+    """The same, but load these modules instead of those that the script's text names."""
 
     def describe(self, root: Path) -> Description:
         """See :class:`~vidfleet.workloads.base.Workload`."""
@@ -46,6 +52,7 @@ class Command:
         if not shutil.which(self.argv[0], path=dict(python_first(self.python))["PATH"]):
             raise SetupError(f"there is no program {self.argv[0]!r} on the PATH\nGive its whole path, or install it.")
         named, files = hash_arguments(self.argv, root, folder=Path.cwd())
+        warm, said = self._plan_warm() if self.warm or self.preload else (None, "")
         return Description(
             root=root,
             name=self.name or _name(self.argv),
@@ -56,28 +63,49 @@ class Command:
             **_python_script(self.argv, dict(python_first(self.python))["PATH"]),
             promise=Promise(files=self.expect, counted=("pyframes", "pycrop")),
             makes_output_folder=not any("{out}" in word for word in self.argv),
+            notices=(said,) if said else (),
+            warm=warm,
         )
+
+    def _plan_warm(self) -> tuple[Warm | None, str]:
+        script = Path(self.argv[1]) if len(self.argv) > 1 else Path()
+        is_python = _PYTHON.match(os.path.basename(self.argv[0]))  # noqa: PTH119 - a string, not a path
+        if not is_python or script.suffix != ".py" or not script.is_file():
+            raise UsageError(
+                f"--warm takes a Python that runs a script, and this is {' '.join(self.argv[:2])!r}: "
+                "write  -- python script.py ...  without options between the two"
+            )
+        return plan_warm(script.absolute(), Path.cwd(), self.preload)
 
     def launch(self, task: Task, lane: Lane, description: Description) -> Program:
         """See :class:`~vidfleet.workloads.base.Workload`."""
         argv = fill_in(self.argv, task, lane, description.root)
-        return Program(argv, str(Path.cwd()), python_first(self.python) if self.python else ())
+        return Program(argv, str(Path.cwd()), python_first(self.python) if self.python else (), description.warm)
 
 
 def fill_in(words: Sequence[str], task: Task, lane: Lane, root: Path) -> tuple[str, ...]:
     """Replace the placeholders in each word; one word stays one word."""
+    return tuple(_PLACEHOLDER.sub(lambda found: _value(found[1], task, lane, root), word) for word in words)
+
+
+def _value(name: str, task: Task, lane: Lane, root: Path) -> str:
     stage = task.stage
-    values = {
-        "video": f"{stage.seen_as}/{stage.entry_name}",
-        "out": f"{stage.seen_as}/{stage.entry_stem}",
-        "stage": stage.seen_as,
-        "stem": stage.entry_stem,
-        "name": stage.entry_name,
-        "dir": task.video.path.parent,
-        "root": root,
-        "device": "cuda:0" if lane.device.kind == "gpu" else "cpu",
-    }
-    return tuple(_PLACEHOLDER.sub(lambda found: str(values[found[1]]), word) for word in words)
+    match name:
+        case "video":
+            return f"{stage.seen_as}/{stage.entry_name}"
+        case "out":
+            return f"{stage.seen_as}/{stage.entry_stem}"
+        case "stage":
+            return str(stage.seen_as)
+        case "stem":
+            return stage.entry_stem
+        case "name":
+            return stage.entry_name
+        case "dir":
+            return str(task.video.path.parent)
+        case "root":
+            return str(root)
+    return "cuda:0" if lane.device.kind == "gpu" else "cpu"
 
 
 class _Python(TypedDict, total=False):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.errors import UsageError
 from vidfleet.workloads.base import Description, Program, Promise, Traits, hash_arguments, hash_file
+from vidfleet.workloads.warm import plan_warm
 
 if TYPE_CHECKING:
     from vidfleet.data import Lane, Task
@@ -32,6 +33,10 @@ class Script:
     """Files below the output folder that must exist and not be empty afterwards."""
     name: str = ""
     """Whose outputs these are; the script's file name where empty."""
+    warm: bool = False
+    """Load what the script imports once in each lane, and run each video as a fork of that."""
+    preload: tuple[str, ...] = ()
+    """The same, but load these modules instead of those that the script's text names."""
 
     def describe(self, root: Path) -> Description:
         """See :class:`~vidfleet.workloads.base.Workload`."""
@@ -41,6 +46,7 @@ class Script:
         if not shutil.which(interpreter(self.python)):
             raise UsageError(f"--python {self.python}: there is no such program that can be run")
         named, files = hash_arguments(self.arguments, root, folder=script.parent)
+        warm, said = plan_warm(script, script.parent, self.preload) if self.warm or self.preload else (None, "")
         return Description(
             root=root,
             name=self.name or script.name,
@@ -52,6 +58,8 @@ class Script:
             python=interpreter(self.python),
             promise=Promise(files=self.expect, counted=("pyframes", "pycrop")),
             traits=Traits(),
+            notices=(said,) if said else (),
+            warm=warm,
         )
 
     def launch(self, task: Task, lane: Lane, description: Description) -> Program:  # noqa: ARG002
@@ -64,7 +72,7 @@ class Script:
             str(task.stage.seen_as),
             *self.arguments,
         )
-        return Program(argv, str(script.parent), python_first(self.python))
+        return Program(argv, str(script.parent), python_first(self.python), description.warm)
 
 
 def interpreter(python: str) -> str:

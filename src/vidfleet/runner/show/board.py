@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,17 +16,13 @@ from vidfleet.runner.events import (
     RunStarted,
     VideoEnded,
 )
+from vidfleet.runner.order.forecast import Forecast
 
 if TYPE_CHECKING:
-    from vidfleet.data import Attempt
     from vidfleet.runner.events import Event
 
-_TELLING_SHARE = 0.05
-"""Below this share, what a workload says of its progress is no basis for a guess."""
-_OVERDUE_SHARE = 0.1
-"""What has taken longer than expected takes at least this share of its time more."""
-_MANY = 1000
-"""With more videos than this waiting, how they are dealt out makes no difference to the end."""
+_STEADY_S, _STEADY_SHARE = 5.0, 0.03
+"""An end that was said is corrected where it is off by so much, and by so much of the time that is left."""
 
 
 @dataclass(slots=True)
@@ -52,6 +47,7 @@ class Board:
     started_at: float = 0.0
     ended: RunEnded | None = None
     lanes: tuple[Lane, ...] = ()
+    """Spare ones only once they are used."""
     running: dict[int, Running] = field(default_factory=dict)
     """By the index of the lane."""
     counts: Counter[State] = field(default_factory=Counter)
@@ -63,25 +59,27 @@ class Board:
     """Of ``videos``, those that were not settled at the start."""
     ran: int = 0
     """Of ``to_run``, those that have ended."""
-    _waiting: dict[str, float] = field(default_factory=dict)
+    forecast: Forecast = field(default_factory=Forecast)
+    """When it will be through."""
+    _said_end: float = 0.0
     _cost: float = 0.0
     _cost_ended: float = 0.0
-    _learnt_cost: float = 0.0
-    _learnt_s: float = 0.0
-    _expected_rate: float = 0.0
 
     def apply(self, event: Event, at: float) -> None:
         """Take in what happened at ``at``."""
+        self.forecast.apply(event, at)
         match event:
             case RunStarted():
                 self._start(event, at)
             case AttemptStarted(task, lane, number):
-                self._waiting.pop(task.video.relative, None)
+                if lane.spare and lane not in self.lanes:
+                    self.lanes = tuple(sorted((*self.lanes, lane), key=lambda known: known.index))
                 self.running[lane.index] = Running(task, lane, number, at)
             case AttemptProgress(task, lane, stage, share_done):
                 self._progress(lane, task, stage, share_done)
-            case AttemptEnded(task, attempt, will_retry):
-                self._end_attempt(task, attempt, will_retry=will_retry)
+            case AttemptEnded(_, attempt, will_retry):
+                self.running.pop(attempt.lane.index, None)
+                self.retries += will_retry
             case VideoEnded(task, outcome):
                 self._end_video(task, outcome)
             case LaneLost(lane):
@@ -90,55 +88,43 @@ class Board:
                 self.ended = event
                 self.running.clear()
 
-    def learnt_rate(self, now: float) -> float | None:
-        """Cost per second of one lane, from what is done and what says how far it is, else from earlier runs.
-
-        None: not known.
-        """
-        cost, seconds = self._learnt_cost, self._learnt_s
-        for item in self.running.values():
-            if item.share_done >= _TELLING_SHARE:
-                cost += item.task.cost * item.share_done
-                seconds += now - item.started_at
-        return cost / seconds if cost > 0 and seconds > 0 else self._expected_rate or None
-
     def remaining_s(self, now: float) -> float | None:
-        """How long until all lanes are through with what is left, by costs; None: nothing is known yet."""
-        rate = self.learnt_rate(now)
-        if rate is None:
+        """How long until all lanes are through with what is left; None: nothing is known yet."""
+        return self.forecast.remaining_s(now)
+
+    def shown_s(self, now: float) -> float | None:
+        """The same for somebody who watches: the end that was said stands until it is off by more than a little."""
+        left_s = self.remaining_s(now)
+        if left_s is None:
             return None
-        busy = [self._left_s(item, rate, now) for item in self.running.values()]
-        free_in = busy + [0.0] * (max(len(self.lanes), 1) - len(busy))
-        return _makespan(free_in, [cost / rate for cost in self._waiting.values()])
+        if abs(now + left_s - self._said_end) > max(_STEADY_S, _STEADY_SHARE * left_s):
+            self._said_end = now + left_s
+        return max(self._said_end - now, 0.0)
 
     def share_done(self, now: float) -> float:
-        """How much of the work is behind us, 0..1, by costs."""
-        rate = self.learnt_rate(now)
-        under_way = sum(item.task.cost * max(self.share_of(item, rate, now), 0.0) for item in self.running.values())
-        return min((self._cost_ended + under_way) / self._cost, 1.0) if self._cost else 1.0
+        """How much of the work is behind us, 0..1: by lanes' time, or by costs where nothing is known."""
+        self.forecast.refresh(now)
+        if self.forecast.is_known:
+            spent_s, left_s = self.forecast.work_s(now)
+            return spent_s / (spent_s + left_s) if left_s > 0 else 1.0
+        return min(self._cost_ended / self._cost, 1.0) if self._cost else 1.0
 
-    def share_of(self, item: Running, rate: float | None, now: float) -> float:
+    def share_of(self, item: Running, now: float) -> float:
         """How far one video is, 0..1: as told, else by time against what is expected; negative: not known."""
         if item.share_done >= 0:
             return min(item.share_done, 1.0)
-        expected = self.expected_s(item, rate)
-        return min((now - item.started_at) / expected, 0.99) if expected else -1.0
+        expected_s = self.expected_s(item)
+        return min((now - item.started_at) / expected_s, 0.99) if expected_s else -1.0
 
-    def expected_s(self, item: Running, rate: float | None) -> float | None:
+    def expected_s(self, item: Running) -> float | None:
         """How long one video should take on its lane; None where nothing is known."""
-        return item.task.cost / rate if rate and item.task.cost > 0 else None
-
-    def _left_s(self, item: Running, rate: float, now: float) -> float:
-        elapsed = now - item.started_at
-        if item.share_done >= _TELLING_SHARE:
-            return elapsed * (1 - min(item.share_done, 1.0)) / item.share_done
-        return max(item.task.cost / rate - elapsed, elapsed * _OVERDUE_SHARE)
+        seconds = self.forecast.expected_s(item.task)
+        return None if seconds is None else seconds * self.forecast.slowness(item.lane)
 
     def _start(self, event: RunStarted, at: float) -> None:
-        self.root, self.workload, self.lanes, self.started_at = event.root, event.workload, event.lanes, at
-        self._waiting = {task.video.relative: task.cost for task in event.tasks}
-        self._cost = sum(self._waiting.values())
-        self._expected_rate = event.expected_rate
+        self.root, self.workload, self.started_at = event.root, event.workload, at
+        self.lanes = tuple(lane for lane in event.lanes if not lane.spare)
+        self._cost = sum(task.cost for task in event.tasks)
         self.to_run = len(event.tasks)
         self.videos = self.to_run + len(event.settled)
         self.counts.update(outcome.state for outcome in event.settled)
@@ -149,30 +135,9 @@ class Board:
         if item is not None and item.task.video.relative == task.video.relative:
             item.stage, item.share_done = stage, share_done
 
-    def _end_attempt(self, task: Task, attempt: Attempt, *, will_retry: bool) -> None:
-        self.running.pop(attempt.lane.index, None)
-        if attempt.kind == "done":
-            self._learnt_cost += task.cost
-            self._learnt_s += attempt.seconds
-        if will_retry:
-            self.retries += 1
-            self._waiting[task.video.relative] = task.cost
-
     def _end_video(self, task: Task, outcome: Outcome) -> None:
-        self._waiting.pop(task.video.relative, None)
         self.counts[outcome.state] += 1
         self.ran += 1
         self._cost_ended += task.cost
         if outcome.state in ("failed", "blocked"):
             self.failures.append(outcome)
-
-
-def _makespan(free_in: list[float], waiting: list[float]) -> float:
-    """Seconds until all is done: longest first onto the lane that is free first."""
-    if len(waiting) > _MANY:
-        evenly = (sum(free_in) + sum(waiting)) / len(free_in)
-        return max(evenly, max(free_in), min(free_in) + max(waiting))
-    heapq.heapify(free_in)
-    for seconds in sorted(waiting, reverse=True):
-        heapq.heapreplace(free_in, free_in[0] + seconds)
-    return max(free_in)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.segment import Segment
 
-from vidfleet.runner.text import about, clock, fit_end, fit_start, one_line, pad, printable
+from vidfleet.runner.text import about, clock, ends, fit_end, fit_start, one_line, pad, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -22,6 +22,7 @@ _BAR_CELLS = 16
 _BAR_FROM_CELLS = 88
 """Beside the lane's name; with less there is no room for a bar."""
 _STAGE_FROM_CELLS = 45
+_CLOCK_FROM_CELLS = 60
 _LONGEST_BAR_CELLS = 60
 _NARROW_CELLS = 70
 _STAGE_CELLS_WIDE, _STAGE_CELLS_NARROW = 14, 9
@@ -73,7 +74,7 @@ class LanesView:
         room = max(screen.height - _LINES_BESIDE_LANES, 1)
         shown = lanes if len(lanes) <= room else lanes[: room - 1]
         label_cells = max(5, min(12, max((len(lane.label) for lane in shown), default=0)))
-        rate = self._board.learnt_rate(now)
+        self._board.forecast.refresh(now)
         for item in self._board.running.values():
             self._stage_cells = max(self._stage_cells, cell_len(one_line(item.stage)))
         lines: list[tuple[Span, ...]] = [()]
@@ -83,7 +84,7 @@ class LanesView:
             if busy is None:
                 lines.append(((label + "idle", "dim"),))
             else:
-                rest = self._lane_line(busy, rate, now, Screen(width - len(label), 1, screen.ascii_only))
+                rest = self._lane_line(busy, now, Screen(width - len(label), 1, screen.ascii_only))
                 lines.append(((label, "cyan"), *rest))
         if len(shown) < len(lanes):
             lines.append(((fit_end(self._hidden_lanes(len(shown)), width), "dim"),))
@@ -91,13 +92,13 @@ class LanesView:
         lines.append(((fit_end(" " * (label_cells + 2) + self._counts(now), width), ""),))
         return Lines(tuple(lines))
 
-    def _lane_line(self, item: Running, rate: float | None, now: float, screen: Screen) -> tuple[Span, ...]:
+    def _lane_line(self, item: Running, now: float, screen: Screen) -> tuple[Span, ...]:
         """Video, stage, bar, share, time: as much as there is room for."""
         roomy = screen.width >= _BAR_FROM_CELLS
         longest_stage = _STAGE_CELLS_WIDE if screen.width >= _NARROW_CELLS else _STAGE_CELLS_NARROW
         right = (
             *(self._stage(item, longest_stage) if screen.width >= _STAGE_FROM_CELLS else ()),
-            *self._progress(item, rate, now, roomy=roomy, ascii_only=screen.ascii_only),
+            *self._progress(item, now, roomy=roomy, ascii_only=screen.ascii_only),
         )
         again = f" (try {item.number})" if item.number > 1 else ""
         # Not every terminal joins emoji: without the joiner all agree on the width.
@@ -110,16 +111,14 @@ class LanesView:
         cells = min(self._stage_cells, longest)
         return ((pad(fit_end(one_line(item.stage), cells), cells) + "  ", "blue"),) if cells else ()
 
-    def _progress(
-        self, item: Running, rate: float | None, now: float, *, roomy: bool, ascii_only: bool
-    ) -> tuple[Span, ...]:
-        elapsed_s, share = now - item.started_at, self._board.share_of(item, rate, now)
+    def _progress(self, item: Running, now: float, *, roomy: bool, ascii_only: bool) -> tuple[Span, ...]:
+        elapsed_s, share = now - item.started_at, self._board.share_of(item, now)
         told = item.share_done >= 0
         percent = f"{'' if told else '~'}{int(share * 100)} %" if share >= 0 else ""
         known: tuple[Span, ...] = ((percent.rjust(6), ""), (clock(elapsed_s).rjust(_TIME_CELLS + 2), "bold"))
         if not roomy:
             return known
-        expected_s = None if told else self._board.expected_s(item, rate)
+        expected_s = None if told else self._board.expected_s(item)
         expected = f" of ~{clock(expected_s)}" if expected_s else ""
         bar = _bar(share, _BAR_CELLS, ascii_only=ascii_only)
         return (*bar, ("  ", ""), *known, (expected.ljust(_EXPECTED_CELLS), "dim"))
@@ -132,7 +131,9 @@ class LanesView:
     def _total_line(self, now: float, width: int, label_cells: int, *, ascii_only: bool) -> tuple[Span, ...]:
         share = self._board.share_done(now)
         label = pad("total", label_cells) + "  "
-        text = f"  {int(share * 100):3d} %  {about(self._board.remaining_s(now))} left"
+        left_s = self._board.shown_s(now)
+        when = ends(left_s, now) if width >= _CLOCK_FROM_CELLS or left_s is None else f"{about(left_s)} left"
+        text = f"  {int(share * 100):3d} %  {when}"
         text = fit_end(text, width - len(label))
         room = max(width - len(label) - len(text), 0)
         bar = _bar(share, min(room, _LONGEST_BAR_CELLS), ascii_only=ascii_only)

@@ -15,7 +15,7 @@ from vidfleet.runner.events import (
     VideoEnded,
 )
 from vidfleet.runner.show.board import Board
-from vidfleet.runner.text import HarmlessStream, about, clock, one_line, plural, printable
+from vidfleet.runner.text import HarmlessStream, clock, ends, one_line, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,7 @@ class PlainDisplay:
         self._board = Board()
         self._last_total_at = clock()
         self._last_total = (0, 0)
+        self._second, self._clock_text = -1, ""
 
     def show(self, event: Event) -> None:
         """Write the event's line, if it has one."""
@@ -91,8 +92,8 @@ class PlainDisplay:
         if now - self._last_total_at >= pause and self._board.running:
             self._last_total_at, self._last_total = now, total
             share = self._board.share_done(now)
-            left = about(self._board.remaining_s(now))
-            self._write(f"total   {self._counts()}; {share:.0%} of the work; {left} left", now)
+            when = ends(self._board.shown_s(now), now)
+            self._write(f"total   {self._counts()}; {share:.0%} of the work; {when}", now)
 
     def close(self) -> None:
         """Nothing stands open."""
@@ -104,7 +105,9 @@ class PlainDisplay:
         return f"{board.ran} of {board.to_run} ended" + (f", {failed} failed" if failed else "")
 
     def _write(self, line: str, now: float) -> None:
-        self._stream.write(f"{time.strftime('%H:%M:%S', time.localtime(now))} {line}\n")
+        if int(now) != self._second:
+            self._second, self._clock_text = int(now), time.strftime("%H:%M:%S", time.localtime(now))
+        self._stream.write(f"{self._clock_text} {line}\n")
         self._stream.flush()
 
 
@@ -200,7 +203,7 @@ def _describe_start(event: RunStarted, run_folder: Path | None) -> list[tuple[st
     settled = [outcome for outcome in event.settled if outcome.state in ("failed", "blocked")]
     up_to_date = sum(outcome.state == "up_to_date" for outcome in event.settled)
     parts = [
-        f"{plural(len(event.tasks), 'video')} on {plural(len(event.lanes), 'lane')}",
+        f"{plural(len(event.tasks), 'video')} on {plural(sum(not lane.spare for lane in event.lanes), 'lane')}",
         f"{up_to_date} up to date" if up_to_date else "",
         f"{len(settled)} cannot run" if settled else "",
     ]

@@ -24,6 +24,8 @@ __all__ = ["print_status", "print_summary", "report_to_plain", "write_report", "
 SCHEMA = 1
 _MOST_LANES_NAMED = 8
 _MOST_NOTICES = 5
+_WORTH_FORETELLING_S = 60.0
+"""Of a shorter run nobody waits for the end."""
 
 _WORDS: tuple[tuple[State, str, str], ...] = (
     ("done", "done", "green"),
@@ -78,6 +80,7 @@ def report_to_plain(story: Story, run: str) -> dict[str, Any]:
         "standing": story.standing,
         "started_at": summary.started_at,
         "ended_at": summary.ended_at,
+        "foretold_s": summary.foretold_s,
         "stopped_by": summary.stopped_by,
         "signal": summary.signal,
         "exit_status": summary.exit_status,
@@ -156,6 +159,8 @@ def _write_speed(summary: Summary, page: Page) -> None:
     done_s = sum(o.probe.duration_s for o in summary.outcomes if o.state == "done" and o.probe)
     speed = f" for {length(done_s)} of video: {done_s / wall_s:.3g} seconds of it per second" if done_s else ""
     page.line(f"Took {length(wall_s)}{speed}.")
+    if summary.foretold_s and wall_s >= _WORTH_FORETELLING_S:
+        page.line(f"After the first fifth, {length(summary.foretold_s)} were expected.")
     page.line(_lane_use(summary.lanes, attempts, wall_s))
     _write_leftovers(summary, page)
 
@@ -180,7 +185,7 @@ def _was_ended(attempt: Attempt) -> bool:
 
 
 def _lane_use(lanes: Sequence[Lane], attempts: Sequence[Attempt], wall_s: float) -> str:
-    """How much of the time each lane had work, and the largest memory of one process."""
+    """How much of the time each lane had work, and the most memory of one attempt."""
     busy_s: dict[int, float] = defaultdict(float)
     for attempt in attempts:
         busy_s[attempt.lane.index] += attempt.seconds
@@ -194,5 +199,5 @@ def _lane_use(lanes: Sequence[Lane], attempts: Sequence[Attempt], wall_s: float)
             f"least {printable(idlest.label)} {shares[idlest.index]:.0%}"
         )
     peak = max(attempt.evidence.peak_memory_bytes for attempt in attempts)
-    memory = f"; at most {size(peak)} of memory in one process" if peak else ""
+    memory = f"; at most {size(peak)} of memory for one video" if peak else ""
     return f"Busy: {use}{memory}."

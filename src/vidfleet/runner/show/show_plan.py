@@ -8,14 +8,16 @@ import json
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vidfleet.runner.disk import estimate
+from vidfleet.runner.events import RunStarted
 from vidfleet.runner.lines import lane_to_plain
-from vidfleet.runner.plan import cost_by_lane
+from vidfleet.runner.order.forecast import Forecast
 from vidfleet.runner.show.page import Page, write_blocked, write_failures
 from vidfleet.runner.text import about, length, one_line, plural, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vidfleet.runner.order.forecast import Outlasting
     from vidfleet.runner.run import Prepared
 
 PLAN_NAME = "plan.json"
@@ -31,7 +33,7 @@ def write_plan(prepared: Prepared, folder: Path) -> None:
 
 def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
     """The plan as an object of JSON; of what is up to date only the number."""
-    plan, reasons = prepared.plan, dict(prepared.plan.reasons)
+    plan, reasons, forecast = prepared.plan, dict(prepared.plan.reasons), forecast_of(prepared)
     settings = dataclasses.asdict(prepared.settings)
     return {
         "schema": SCHEMA,
@@ -40,13 +42,15 @@ def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
         "fingerprint": prepared.description.fingerprint,
         "settings": {name: str(value) if name == "output" and value else value for name, value in settings.items()},
         "notices": list(prepared.notices),
-        "lanes": [lane_to_plain(lane) for lane in prepared.lanes],
-        "expected_s": _expected_s(prepared),
+        "lanes": [lane_to_plain(lane) for lane in prepared.first_lanes],
+        "expected_s": _expected_s(forecast, prepared),
+        "outlasting": alone.task.video.relative if (alone := forecast.outlasting()) else None,
         "tasks": [
             {
                 "video": task.video.relative,
                 "cost": task.cost,
                 "duration_s": task.probe.duration_s,
+                "expected_s": None if (seconds := forecast.expected_s(task)) is None else round(seconds, 3),
                 "why": reasons.get(task.video.relative, ""),
             }
             for task in plan.tasks
@@ -62,12 +66,20 @@ def plan_to_plain(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _expected_s(prepared: Prepared) -> list[float] | None:
+def forecast_of(prepared: Prepared) -> Forecast:
+    """How long what is planned should take, as nothing of it has begun."""
+    forecast = Forecast()
+    lanes, tasks = prepared.lanes, prepared.plan.tasks
+    forecast.apply(RunStarted("", "", lanes, tasks, (), prepared.known, prepared.settings.schedule), 0.0)
+    return forecast
+
+
+def _expected_s(forecast: Forecast, prepared: Prepared) -> list[float] | None:
     """How long each lane has work, as earlier runs have shown; nothing where there was none."""
-    if not prepared.expected_rate:
+    if not forecast.is_known:
         return None
-    loads = cost_by_lane(prepared.plan.tasks, len(prepared.lanes), prepared.settings.schedule)
-    return [round(load / prepared.expected_rate, 1) for load in loads]
+    ends_s = forecast.ends_s(0.0)
+    return [round(ends_s[lane.index], 1) for lane in prepared.first_lanes]
 
 
 def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
@@ -79,7 +91,7 @@ def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
     done = sum(outcome.state == "up_to_date" for outcome in plan.settled)
     page.line(
         f"{prepared.description.name}: {plural(len(plan.tasks), 'video')} would run ({length(video_s)} of film), "
-        f"{done} up to date, on {plural(len(prepared.lanes), 'lane')}",
+        f"{done} up to date, on {plural(len(prepared.first_lanes), 'lane')}",
         "bold",
     )
     if need := estimate(plan.tasks, prepared.description):
@@ -107,18 +119,38 @@ def _write_tasks(prepared: Prepared, page: Page) -> None:
 
 
 def _write_lanes(prepared: Prepared, page: Page) -> None:
-    """Each lane's share of the cost, and a video that nothing can hide."""
+    """When each lane is through, or its share of the cost; and a video that nothing can hide."""
     if not prepared.plan.tasks:
         return
-    loads = cost_by_lane(prepared.plan.tasks, len(prepared.lanes), prepared.settings.schedule)
-    longest = max(prepared.plan.tasks, key=lambda task: task.cost)
-    whole = sum(loads)
-    rate = prepared.expected_rate
+    forecast = forecast_of(prepared)
+    ends_s = forecast.ends_s(0.0)
+    whole = sum(ends_s.values())
     shares = "  ".join(
-        f"{lane.label} {about(load / rate) if rate else f'{100 * load / whole:.0f} %'}"
-        for lane, load in zip(prepared.lanes, loads, strict=True)
+        f"{lane.label} {about(ends_s[lane.index]) if forecast.is_known else f'{ends_s[lane.index] / whole:.0%}'}"
+        for lane in prepared.first_lanes
     )
-    page.line(f"expected time, by earlier runs: {shares}" if rate else f"share of the work: {shares}")
-    if len(prepared.lanes) > 1 and longest.cost > whole / len(prepared.lanes):
-        name = printable(longest.video.relative)
-        page.line(f"{name} alone takes longer than all others on the other lanes: the run ends with it", "yellow")
+    if forecast.is_known:
+        page.line(f"expected time, by earlier runs: {about(max(ends_s.values()))} in all; {shares}")
+    else:
+        page.line(f"share of the work: {shares}")
+    if alone := forecast.outlasting():
+        page.line(outlasting_in_words(alone, is_known=forecast.is_known), "yellow")
+
+
+def outlasting_in_words(alone: Outlasting, *, is_known: bool) -> str:
+    """Write that the run ends with one video, and what it could be without it."""
+    name = printable(alone.task.video.relative)
+    if not is_known:
+        return f"{name} alone takes longer than all others on the other lanes: the run ends with it"
+    return (
+        f"{name} alone takes {about(alone.seconds)}, all others on the other lanes {about(alone.others_s)}: "
+        "the run ends with it"
+    )
+
+
+def outlasting_in_run(forecast: Forecast) -> str:
+    """The same as a run begins; nothing where no time is known yet, or videos are so few that it is no news."""
+    if not forecast.is_known or forecast.has_lane_for_each:
+        return ""
+    alone = forecast.outlasting()
+    return outlasting_in_words(alone, is_known=True) if alone else ""

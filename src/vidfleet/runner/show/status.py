@@ -11,7 +11,7 @@ from vidfleet.runner.live import read_live
 from vidfleet.runner.show.board import Board
 from vidfleet.runner.show.page import Page, write_blocked, write_failures
 from vidfleet.runner.show.report_page import PAGE_NAME
-from vidfleet.runner.text import about, clock, length, one_line, plural, printable
+from vidfleet.runner.text import clock, ends, length, one_line, plural, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,7 @@ def status_to_plain(root: Path) -> dict[str, Any]:
         return {"schema": SCHEMA, "run": None, "root": str(root)}
     run, board, now = runs[-1], _read(runs[-1]), time.time()
     goes_on = run.is_running()
+    remaining_s = board.remaining_s(now) if goes_on else None
     return {
         "schema": SCHEMA,
         "run": run.id,
@@ -43,7 +44,8 @@ def status_to_plain(root: Path) -> dict[str, Any]:
         "counts": dict(board.counts),
         "waiting": max(board.to_run - board.ran - len(board.running), 0),
         "share_done": round(board.share_done(now), 4),
-        "remaining_s": board.remaining_s(now) if goes_on else None,
+        "remaining_s": remaining_s,
+        "ends_at": None if remaining_s is None else now + remaining_s,
         "running": [_running_to_plain(item, now) for item in board.running.values()] if goes_on else [],
         "failures": [
             {"video": o.video.relative, "state": o.state, "kind": o.kind, "reason": o.reason, "log": o.log}
@@ -123,8 +125,8 @@ def _state(run: RunFolder, board: Board, now: float) -> str:
     who = f"process {owner.pid} on {printable(owner.host)}" if owner else "nobody knows who"
     if not run.is_running():
         return f"Its runner is gone ({who}): the same command again runs what is left."
-    left = about(board.remaining_s(now))
-    return f"Running for {length(now - board.started_at)} ({who}): {board.share_done(now):.0%}, {left} left."
+    when = ends(board.remaining_s(now), now)
+    return f"Running for {length(now - board.started_at)} ({who}): {board.share_done(now):.0%}, {when}."
 
 
 def _write_lanes(page: Page, board: Board, now: float) -> None:

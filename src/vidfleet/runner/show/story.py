@@ -80,6 +80,7 @@ def _from_report(plain: dict[str, Any], folder: Path) -> Story:
         stopped_by=plain.get("stopped_by", ""),
         signal=int(plain.get("signal", 0)),
         notices=tuple(map(str, plain.get("notices", ()))),
+        foretold_s=None if plain.get("foretold_s") is None else float(plain["foretold_s"]),
     )
     unnamed = int(plain.get("unnamed_up_to_date", 0))
     return Story(summary, plain["root"], plain["workload"], plain.get("standing", "ended"), unnamed)
@@ -149,8 +150,10 @@ class _Telling:
             standing = "running" if self._run.is_running() else "killed"
         settled = [outcome for outcome in started.settled if outcome.video.relative]
         outcomes = [*settled, *(self._outcome(task, standing) for task in started.tasks)]
+        used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
+        lanes = tuple(lane for lane in started.lanes if not lane.spare or lane.index in used)
         summary = Summary(
-            tuple(outcomes), self._run.path, self._started_at, self._last_at, started.lanes,
+            tuple(outcomes), self._run.path, self._started_at, self._last_at, lanes,
             stopped_by=self._ended.stopped_by if self._ended else "",  # type: ignore[arg-type]
             notices=tuple(self._notices),
         )  # fmt: skip

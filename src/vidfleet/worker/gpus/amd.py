@@ -58,7 +58,7 @@ class Amd:
             int(path.parent.name): _number(path) or 0
             for path in self.sysfs.glob(f"class/kfd/kfd/proc/[0-9]*/vram_{node.gpu_id}")
         }
-        return GpuMemory(used, held)
+        return GpuMemory(used, held, _number(node.card / "mem_info_vram_total") or 0)
 
     def near_cores(self, visible: str) -> frozenset[int]:
         """See :class:`~vidfleet.worker.gpus.base.Gpus`."""

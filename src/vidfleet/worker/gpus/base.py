@@ -20,6 +20,8 @@ class GpuMemory:
     used_bytes: int
     by_process: Mapping[int, int] = field(default_factory=dict)
     """Process → bytes, as far as the driver tells; in a container it may tell numbers that mean nothing here."""
+    total_bytes: int = 0
+    """All that the GPU, or the share of one, has; 0 where nothing tells."""
 
 
 class Gpus(Protocol):

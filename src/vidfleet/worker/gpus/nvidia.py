@@ -43,8 +43,10 @@ class Nvml:
         with self._opened() as answers, contextlib.suppress(pynvml.NVMLError):
             if answers and visible:
                 handle = _handle(visible)
-                used = int(pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used)
-                return GpuMemory(used, _by_process(handle))
+                memory = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
+                # the second version leaves out of "used" what the driver keeps for itself, and tells it apart
+                total = int(memory.total) - int(getattr(memory, "reserved", 0))
+                return GpuMemory(int(memory.used), _by_process(handle), total)
         return None
 
     def near_cores(self, visible: str) -> frozenset[int]:

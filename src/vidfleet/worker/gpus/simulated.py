@@ -15,8 +15,8 @@ from vidfleet.worker.gpus.base import GpuMemory
 class Simulated:
     """A JSON list of objects, read anew at each question.
 
-    Each has ``name``, ``uuid``, ``driver``, ``maker``, ``used_bytes``, ``by_process`` (process number → bytes) and
-    ``near_cores`` (a list), all of which may be left out.
+    Each has ``name``, ``uuid``, ``driver``, ``maker``, ``used_bytes``, ``total_bytes``, ``by_process`` (process
+    number → bytes) and ``near_cores`` (a list), all of which may be left out.
     """
 
     path: Path
@@ -35,7 +35,9 @@ class Simulated:
         """See :class:`~vidfleet.worker.gpus.base.Gpus`."""
         gpu = self._find(visible)
         held = {int(pid): int(size) for pid, size in gpu.get("by_process", {}).items()} if gpu else {}
-        return None if gpu is None else GpuMemory(int(gpu.get("used_bytes", 0)), held)
+        if gpu is None:
+            return None
+        return GpuMemory(int(gpu.get("used_bytes", 0)), held, int(gpu.get("total_bytes", 0)))
 
     def near_cores(self, visible: str) -> frozenset[int]:
         """See :class:`~vidfleet.worker.gpus.base.Gpus`."""

@@ -1,0 +1,1 @@
+"""Which video comes next, on which lane, and when all will be through."""
