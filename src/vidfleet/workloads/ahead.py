@@ -62,6 +62,8 @@ def read_ahead(script: Path, folder: Path) -> Ahead:
         reader.read(_Text(script, is_main=True), tree)
     except _StoppedError as stop:
         stopped = str(stop)
+    except RecursionError as error:  # 330 branches of one ``if`` are enough
+        raise ValueError("its statements are nested too deeply") from error
     return Ahead(tuple(dict.fromkeys(reader.steps)), stopped)
 
 
