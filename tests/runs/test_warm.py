@@ -401,6 +401,18 @@ def test_a_python_that_cannot_be_held_runs_each_video_cold(fleet: Fleet) -> None
     )  # then, and at the end
 
 
+def test_a_wrapper_may_ask_a_python_something_before_it_runs_the_script(fleet: Fleet) -> None:
+    """Only the Python of the script is held, not each one that is started on the way to it."""
+    fleet.videos(2)
+    python = fleet.scripts / "python"
+    python.write_text(f'#!/bin/sh\n{sys.executable} -c "import numpy" || exit 9\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    script = fleet.script("import numpy\nleave()")
+    result = fleet.run("--devices", "cpu:1", "--warm", "--", python, script, "--videoFolder", "{stage}")
+    assert result.returncode == 0, result.stdout
+    assert all(event["evidence"]["warm"] for event in fleet.events("attempt_ended"))
+
+
 def test_named_modules_are_loaded_and_may_lie_beside_the_script(fleet: Fleet) -> None:
     fleet.videos(3)
     (fleet.scripts / "models.py").write_text("open(__file__ + '.loads', 'a').write('x')\n")

@@ -38,7 +38,8 @@ class Zygote:
     def __init__(self, python: str, script: Path, *steps: tuple[str, str, str], **variables: str) -> None:
         self.python, self.script = python, str(script)
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, "PYTHONPATH": str(ZYGOTE), "VIDFLEET_ZYGOTE": str(theirs.fileno()), **variables}
+        held = f"{theirs.fileno()}:{script}"
+        environment = {**os.environ, "PYTHONPATH": str(ZYGOTE), "VIDFLEET_ZYGOTE": held, **variables}
         self.process = subprocess.Popen(
             [python, self.script, "first"], env=environment, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -67,7 +67,7 @@ class Warmed(Running):
         self._link, theirs = socket.socketpair()
         with theirs:
             try:
-                hooked = _hooked(dict(program.environment), theirs.fileno())
+                hooked = _hooked(dict(program.environment), f"{theirs.fileno()}:{program.argv[1]}")
                 environment = (*variables, *program.environment, *hooked.items())
                 self.spawn(program.argv, program.folder, environment, cores, self._leash, pass_fds=(theirs.fileno(),))
             except OSError:
@@ -244,8 +244,11 @@ class Warmed(Running):
         self._leash.close()
 
 
-def _hooked(environment: dict[str, str], fd: int) -> dict[str, str]:
-    """The variables by which a Python finds our ``sitecustomize``, and puts back what they replace."""
+def _hooked(environment: dict[str, str], held: str) -> dict[str, str]:
+    """The variables by which a Python finds our ``sitecustomize``, and puts back what they replace.
+
+    ``held`` is the socket's number and, behind a colon, the script before which it is to be held.
+    """
     old = {**os.environ, **environment}.get("PYTHONPATH")
     path = os.pathsep.join([str(_HOOK), old]) if old else str(_HOOK)
-    return {_FD: str(fd), "PYTHONPATH": path, **({} if old is None else {_HAD_PATH: ""})}
+    return {_FD: held, "PYTHONPATH": path, **({} if old is None else {_HAD_PATH: ""})}

@@ -8,15 +8,19 @@ _PACKAGE = "_vidfleet_zygote"
 
 
 def _put_back(here: str) -> str:
-    """Take ourselves out of what the script and its children will see; returns the socket's number."""
-    fd, had_path = os.environ.pop(FD, ""), os.environ.pop(HAD_PATH, None) is not None
+    """Take ourselves out of what the script and its children will see.
+
+    Returns the socket's number; none in another Python that a wrapper around this one runs first, to ask it something.
+    """
+    fd, _, script = os.environ.pop(FD, "").partition(":")
+    had_path = os.environ.pop(HAD_PATH, None) is not None
     others = [entry for entry in os.environ.pop("PYTHONPATH", "").split(os.pathsep) if entry != here]
     if had_path or others:  # a wrapper around this Python may have added to it
         os.environ["PYTHONPATH"] = os.pathsep.join(others)
     sys.path[:] = [entry for entry in sys.path if entry != here]
     sys.path_importer_cache.pop(here, None)
     del sys.modules["sitecustomize"]
-    return fd
+    return fd if script == sys.argv[0] else ""
 
 
 def _hold(here: str, fd: str) -> None:
