@@ -211,6 +211,13 @@ _UNSAFE = [
     ("import multiprocessing\nkept = multiprocessing.Lock()", "importing troublesome"),
     ("import subprocess\nkept = subprocess.Popen(['sleep', '300'])", "leaves a process running"),
     ("import os\nos.kill(os.getpid(), 11)", "ended its process (signal 11)"),
+    ("import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)", "handles SIGCHLD"),
+    ("import signal\nsignal.alarm(300)", "sets an alarm"),
+    (
+        "import contextlib, os\nfor fd in range(3, 64):\n  with contextlib.suppress(OSError): os.write(fd, b'noise\\n')",
+        "writes to each file that is open",
+    ),
+    ("import sys\nsys.stdout.close()", "ended its process (exit status 1)"),
 ]
 
 
@@ -411,6 +418,20 @@ def test_a_wrapper_may_ask_a_python_something_before_it_runs_the_script(fleet: F
     result = fleet.run("--devices", "cpu:1", "--warm", "--", python, script, "--videoFolder", "{stage}")
     assert result.returncode == 0, result.stdout
     assert all(event["evidence"]["warm"] for event in fleet.events("attempt_ended"))
+
+
+def test_what_goes_wrong_before_the_script_never_runs_it_twice(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that takes ``os.fork`` away: the video that waited begins again, cold, as do all after it."""
+    fleet.videos(2)
+    packages = fleet.scripts.parent / "packages"
+    packages.mkdir()
+    (packages / "forkless.py").write_text("import os\nos.fork = None")
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    script = fleet.script("import forkless\nopen(__file__ + '.ran', 'a').write(stem + ' ')\nleave()")
+    result = fleet.run("--script", script, "--devices", "cpu:1", "--warm", "--schedule", "name")
+    assert result.returncode == 0, result.stdout
+    assert (fleet.scripts / "infer.py.ran").read_text() == "v00 v01 "
+    assert "no warm start: the process that holds what is loaded ended (exit status 1)" in result.stdout
 
 
 def test_named_modules_are_loaded_and_may_lie_beside_the_script(fleet: Fleet) -> None:

@@ -130,8 +130,12 @@ class Warmed(Running):
         except ConnectionResetError:
             return False
         for line in self._lines.feed(data):
-            said = json.loads(line)
-            self._hear(str(said["type"]), said)
+            try:
+                said = dict(json.loads(line))
+            except (ValueError, TypeError):  # not its words
+                self._give_up("what it imports writes to each file that is open")
+                return False
+            self._hear(str(said.get("type")), said)
         return bool(data)
 
     def _hear(self, kind: str, said: dict[str, Any]) -> None:
@@ -220,6 +224,8 @@ class Warmed(Running):
         self.stays = False
         lost = self._state in ("forked", "ended") and self._status is not None and self._status >= 0
         words = "the process that it was a fork of ended" if lost else ""
+        if lost and not was_asked:
+            self.cold_reason = f"the process that holds what is loaded ended (exit status {self._status})"
         return self._conclude(self.kill(), declared_kind="crash" if lost else "", message=words)
 
     def kill(self) -> int:

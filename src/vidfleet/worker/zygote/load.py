@@ -58,7 +58,7 @@ class Loading:
             return said
         keep_operators()
         self._pools = Pools({**os.environ, **self._wanted})
-        for stream in (sys.stdout, sys.stderr):  # else every fork would say again what a module has printed
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):  # else every fork would say it again
             if stream is not None:
                 stream.flush()
         self.libc.fflush(None)

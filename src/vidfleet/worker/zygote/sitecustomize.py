@@ -33,7 +33,16 @@ def _hold(here: str, fd: str) -> None:
     sys.dont_write_bytecode = keeps_none
     for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
         del sys.modules[name]
-    serving.serve(int(fd), before)
+    zygote = os.getpid()
+    try:
+        serving.serve(int(fd), before)
+    except BaseException as error:
+        if os.getpid() != zygote:
+            raise
+        try:
+            os.write(2, f"before the script: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
+        finally:
+            os._exit(1)  # else the interpreter would run the script here too
 
 
 def _start() -> None:
