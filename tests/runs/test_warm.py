@@ -367,6 +367,23 @@ def test_loading_is_not_the_videos_time(fleet: Fleet, monkeypatch: pytest.Monkey
     assert result.returncode == 0, result.stdout
 
 
+def test_where_loading_hangs_the_video_begins_without(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own limits count from there; the lane does not try again."""
+    fleet.videos(2)
+    packages = fleet.scripts.parent / "packages"
+    packages.mkdir()
+    (packages / "hanging.py").write_text(
+        "import os, time\nif not os.path.exists(__file__ + '.tried'):\n"
+        "    open(__file__ + '.tried', 'w').close()\n    time.sleep(300)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    script = fleet.script("import hanging\nleave()")
+    result = fleet.run("--script", script, "--devices", "cpu:1", "--warm", "--stall", "1.5", "--retries", "0")
+    assert result.returncode == 0, result.stdout
+    assert "no warm start: loading what it imports comes to a stop" in result.stdout
+    assert not fleet.processes()
+
+
 def test_toggling_warm_runs_nothing_again_and_a_dry_run_says_what_is_loaded(fleet: Fleet) -> None:
     fleet.videos(1)
     script = fleet.script("import numpy, json\nleave()")

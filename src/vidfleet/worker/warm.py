@@ -170,6 +170,15 @@ class Warmed(Running):
 
     # ---- what is done with it
 
+    def _ask_to_end(self, grace_s: float) -> None:
+        """See :class:`Running`; where loading takes too long, the video has not begun, and begins without."""
+        if self._state == "loading" and not self._cancelled:
+            how = "takes too long" if self._timed_out else "comes to a stop"
+            self._timed_out = self._stalled = False
+            self._give_up(f"loading what it imports {how}")
+        else:
+            super()._ask_to_end(grace_s)
+
     @property
     def apart(self) -> int:
         """See :class:`Running`; what is no zygote is the video itself."""
