@@ -425,6 +425,22 @@ def test_a_python_that_cannot_be_held_runs_each_video_cold(fleet: Fleet) -> None
     )  # then, and at the end
 
 
+def test_a_relative_script_finds_its_folder_where_a_module_leaves_it(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its search path is made when it begins, which is before the module changes the working directory."""
+    fleet.videos(1)
+    packages = fleet.scripts.parent / "packages"
+    packages.mkdir()
+    (packages / "wandering.py").write_text("import os\nos.chdir('/')")
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    (fleet.scripts / "beside.py").write_text("")
+    script = fleet.script("import wandering, beside\nleave()")
+    result = fleet.run("--devices", "cpu:1", "--warm", "--", sys.executable, script.name, "--videoFolder", "{stage}")
+    assert result.returncode == 0, result.stdout
+    assert "no warm start: importing wandering changes the working directory" in result.stdout
+
+
 def test_a_wrapper_may_ask_a_python_something_before_it_runs_the_script(fleet: Fleet) -> None:
     """Only the Python of the script is held, not each one that is started on the way to it."""
     fleet.videos(2)

@@ -34,6 +34,7 @@ class Loading:
         self.libc = ctypes.CDLL(None)
         self._steps, self._is_named = steps, is_named
         self._own_files = own_files
+        self._started_in = os.getcwd()
         self._loaded_before = loaded_before
         self._folder = os.path.dirname(os.path.realpath(sys.argv[0]))
         self._folders = [self._folder]
@@ -117,6 +118,8 @@ class Loading:
             if self._is_named:
                 return f"--preload {name}: {type(error).__name__}: {error}"
         unsafe = deep_trouble(self._own_files)
+        if os.getcwd() != self._started_in and not os.path.isabs(sys.argv[0]):  # the fork would look for it there
+            unsafe = "changes the working directory"
         if unsafe:
             return f"importing {name} {unsafe}"
         if "torch" in sys.modules and not self._has_torch:
