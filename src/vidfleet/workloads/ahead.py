@@ -175,7 +175,7 @@ class _Reader:
             self._follow(_beside(text.root, module, names), text.root)
 
     def _import(self, module: str, names: tuple[str, ...]) -> None:
-        if module == "__future__":
+        if module in ("__future__", "__main__"):
             return
         for folder in self._folders:
             if beside := _beside(folder, module, names):
