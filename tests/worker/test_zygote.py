@@ -123,6 +123,22 @@ def test_a_fork_goes_on_as_that_python_does_by_itself(tmp_path: Path, python: st
     assert zygote.process.returncode == 0
 
 
+def test_a_python_that_is_too_old_runs_its_script_as_if_nothing_were(tmp_path: Path) -> None:
+    """Nothing is said, and nothing of ours is left in what it sees."""
+    found = [*map(str, Path.home().glob(".pyenv/versions/3.6.*/bin/python"))]
+    if not found:
+        pytest.skip("no Python 3.6 here")
+    script = tmp_path / "s.py"
+    script.write_text("import os, sys\nprint(sys.path, sorted(os.environ), sorted(sys.modules))")
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    hooked = {**plain, "PYTHONPATH": str(ZYGOTE), "VIDFLEET_ZYGOTE": f"0:{script}"}
+    cold, held = (
+        subprocess.run([found[0], str(script)], env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+        for environment in (plain, hooked)
+    )
+    assert (held.stdout, held.stderr) == (cold.stdout, b"")
+
+
 def test_it_ends_with_the_worker(tmp_path: Path) -> None:
     """An end of the socket is the end."""
     (tmp_path / "s.py").touch()

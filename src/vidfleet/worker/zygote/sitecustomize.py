@@ -20,6 +20,8 @@ def _put_back(here: str) -> str:
     sys.path[:] = [entry for entry in sys.path if entry != here]
     sys.path_importer_cache.pop(here, None)
     del sys.modules["sitecustomize"]
+    if sys.version_info < (3, 7):  # noqa: UP036 - it can read this file, so that it goes on cold, and no other
+        return ""
     return fd if script == sys.argv[0] else ""
 
 
@@ -40,7 +42,8 @@ def _hold(here: str, fd: str) -> None:
         if os.getpid() != zygote:
             raise
         try:
-            os.write(2, f"before the script: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
+            said = "before the script: " + type(error).__name__ + ": " + str(error) + "\n"
+            os.write(2, said.encode("utf-8", "replace"))
         finally:
             os._exit(1)  # else the interpreter would run the script here too
 
