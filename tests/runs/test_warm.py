@@ -217,7 +217,7 @@ _UNSAFE = [
         "import contextlib, os\nfor fd in range(99):\n  with contextlib.suppress(OSError): os.write(fd, b'noise\\n')",
         "writes to each file that is open",
     ),
-    ("import sys\nsys.stdout.close()", "ended its process (exit status 1)"),
+    ("import os\nos.dup2(os.open('/dev/null', os.O_RDWR), 1)", "redirects a standard stream"),
 ]
 
 
@@ -240,6 +240,21 @@ def test_what_no_fork_could_keep_makes_the_lane_cold_and_is_told_once(
     attempt = json.loads((fleet.root / "v00" / "vidfleet.json").read_text())["attempts"][0]
     assert (attempt["warm"], words in attempt["cold_reason"]) == (False, True)
     assert not fleet.processes()
+
+
+@pytest.mark.parametrize(
+    "body", ["sys.stdout = io.TextIOWrapper(sys.stdout.detach())", "sys.stdout = None", "sys.stderr.close()"]
+)
+def test_a_module_may_put_something_else_into_the_place_of_stdout(
+    fleet: Fleet, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.videos(1)
+    packages = fleet.scripts.parent / "packages"
+    packages.mkdir()
+    (packages / "wrapping.py").write_text(f"import io, sys\n{body}")
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    (cold, cold_log), (warm, warm_log) = _both(fleet, fleet.script("import wrapping\nprint('mine')\nleave()"))
+    assert (cold["kind"], cold_log) == (warm["kind"], warm_log) == ("done", "" if "None" in body[:18] else "mine\n")
 
 
 def test_a_module_beside_the_script_is_the_scripts_own(fleet: Fleet) -> None:

@@ -55,6 +55,18 @@ def deep_trouble(own: set[int]) -> str:
     return ""
 
 
+def standard_streams() -> list[tuple[int, int] | None]:
+    """What stands behind the standard streams, by its device's number and its own; nothing where one is closed."""
+    found: list[tuple[int, int] | None] = []
+    for fd in (0, 1, 2):
+        try:
+            status = os.fstat(fd)
+            found.append((status.st_dev, status.st_ino))
+        except OSError:
+            found.append(None)
+    return found
+
+
 def open_files() -> Iterator[tuple[int, int]]:
     """Files and folders that are open beside the standard streams, with their flags; all are only read."""
     for fd, _ in _files(set()):
