@@ -211,6 +211,13 @@ _UNSAFE = [
     ("import multiprocessing\nkept = multiprocessing.Lock()", "importing troublesome"),
     ("import subprocess\nkept = subprocess.Popen(['sleep', '300'])", "leaves a process running"),
     ("import os\nos.kill(os.getpid(), 11)", "ended its process (signal 11)"),
+    ("import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)", "handles SIGCHLD"),
+    ("import signal\nsignal.alarm(300)", "sets an alarm"),
+    (
+        "import contextlib, os\nfor fd in range(99):\n  with contextlib.suppress(OSError): os.write(fd, b'noise\\n')",
+        "writes to each file that is open",
+    ),
+    ("import os\nos.dup2(os.open('/dev/null', os.O_RDWR), 1)", "redirects a standard stream"),
 ]
 
 
@@ -233,6 +240,21 @@ def test_what_no_fork_could_keep_makes_the_lane_cold_and_is_told_once(
     attempt = json.loads((fleet.root / "v00" / "vidfleet.json").read_text())["attempts"][0]
     assert (attempt["warm"], words in attempt["cold_reason"]) == (False, True)
     assert not fleet.processes()
+
+
+@pytest.mark.parametrize(
+    "body", ["sys.stdout = io.TextIOWrapper(sys.stdout.detach())", "sys.stdout = None", "sys.stderr.close()"]
+)
+def test_a_module_may_put_something_else_into_the_place_of_stdout(
+    fleet: Fleet, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.videos(1)
+    packages = fleet.scripts.parent / "packages"
+    packages.mkdir()
+    (packages / "wrapping.py").write_text(f"import io, sys\n{body}")
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    (cold, cold_log), (warm, warm_log) = _both(fleet, fleet.script("import wrapping\nprint('mine')\nleave()"))
+    assert (cold["kind"], cold_log) == (warm["kind"], warm_log) == ("done", "" if "None" in body[:18] else "mine\n")
 
 
 def test_a_module_beside_the_script_is_the_scripts_own(fleet: Fleet) -> None:
@@ -360,6 +382,23 @@ def test_loading_is_not_the_videos_time(fleet: Fleet, monkeypatch: pytest.Monkey
     assert result.returncode == 0, result.stdout
 
 
+def test_where_loading_hangs_the_video_begins_without(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own limits count from there; the lane does not try again."""
+    fleet.videos(2)
+    packages = fleet.scripts.parent / "packages"
+    packages.mkdir()
+    (packages / "hanging.py").write_text(
+        "import os, time\nif not os.path.exists(__file__ + '.tried'):\n"
+        "    open(__file__ + '.tried', 'w').close()\n    time.sleep(300)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    script = fleet.script("import hanging\nleave()")
+    result = fleet.run("--script", script, "--devices", "cpu:1", "--warm", "--stall", "1.5", "--retries", "0")
+    assert result.returncode == 0, result.stdout
+    assert "no warm start: loading what it imports comes to a stop" in result.stdout
+    assert not fleet.processes()
+
+
 def test_toggling_warm_runs_nothing_again_and_a_dry_run_says_what_is_loaded(fleet: Fleet) -> None:
     fleet.videos(1)
     script = fleet.script("import numpy, json\nleave()")
@@ -399,6 +438,48 @@ def test_a_python_that_cannot_be_held_runs_each_video_cold(fleet: Fleet) -> None
     assert (
         result.stdout.count("no warm start: this Python cannot be stopped before its script") == 2
     )  # then, and at the end
+
+
+def test_a_relative_script_finds_its_folder_where_a_module_leaves_it(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its search path is made when it begins, which is before the module changes the working directory."""
+    fleet.videos(1)
+    packages = fleet.scripts.parent / "packages"
+    packages.mkdir()
+    (packages / "wandering.py").write_text("import os\nos.chdir('/')")
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    (fleet.scripts / "beside.py").write_text("")
+    script = fleet.script("import wandering, beside\nleave()")
+    result = fleet.run("--devices", "cpu:1", "--warm", "--", sys.executable, script.name, "--videoFolder", "{stage}")
+    assert result.returncode == 0, result.stdout
+    assert "no warm start: importing wandering changes the working directory" in result.stdout
+
+
+def test_a_wrapper_may_ask_a_python_something_before_it_runs_the_script(fleet: Fleet) -> None:
+    """Only the Python of the script is held, not each one that is started on the way to it."""
+    fleet.videos(2)
+    python = fleet.scripts / "python"
+    python.write_text(f'#!/bin/sh\n{sys.executable} -c "import numpy" || exit 9\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    script = fleet.script("import numpy\nleave()")
+    result = fleet.run("--devices", "cpu:1", "--warm", "--", python, script, "--videoFolder", "{stage}")
+    assert result.returncode == 0, result.stdout
+    assert all(event["evidence"]["warm"] for event in fleet.events("attempt_ended"))
+
+
+def test_what_goes_wrong_before_the_script_never_runs_it_twice(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that takes ``os.fork`` away: the video that waited begins again, cold, as do all after it."""
+    fleet.videos(2)
+    packages = fleet.scripts.parent / "packages"
+    packages.mkdir()
+    (packages / "forkless.py").write_text("import os\nos.fork = None")
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    script = fleet.script("import forkless\nopen(__file__ + '.ran', 'a').write(stem + ' ')\nleave()")
+    result = fleet.run("--script", script, "--devices", "cpu:1", "--warm", "--schedule", "name")
+    assert result.returncode == 0, result.stdout
+    assert (fleet.scripts / "infer.py.ran").read_text() == "v00 v01 "
+    assert "no warm start: the process that holds what is loaded ended (exit status 1)" in result.stdout
 
 
 def test_named_modules_are_loaded_and_may_lie_beside_the_script(fleet: Fleet) -> None:

@@ -38,7 +38,8 @@ class Zygote:
     def __init__(self, python: str, script: Path, *steps: tuple[str, str, str], **variables: str) -> None:
         self.python, self.script = python, str(script)
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, "PYTHONPATH": str(ZYGOTE), "VIDFLEET_ZYGOTE": str(theirs.fileno()), **variables}
+        held = f"{theirs.fileno()}:{script}"
+        environment = {**os.environ, "PYTHONPATH": str(ZYGOTE), "VIDFLEET_ZYGOTE": held, **variables}
         self.process = subprocess.Popen(
             [python, self.script, "first"], env=environment, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -120,6 +121,22 @@ def test_a_fork_goes_on_as_that_python_does_by_itself(tmp_path: Path, python: st
     finally:
         zygote.close()
     assert zygote.process.returncode == 0
+
+
+def test_a_python_that_is_too_old_runs_its_script_as_if_nothing_were(tmp_path: Path) -> None:
+    """Nothing is said, and nothing of ours is left in what it sees."""
+    found = [*map(str, Path.home().glob(".pyenv/versions/3.6.*/bin/python"))]
+    if not found:
+        pytest.skip("no Python 3.6 here")
+    script = tmp_path / "s.py"
+    script.write_text("import os, sys\nprint(sys.path, sorted(os.environ), sorted(sys.modules))")
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    hooked = {**plain, "PYTHONPATH": str(ZYGOTE), "VIDFLEET_ZYGOTE": f"0:{script}"}
+    cold, held = (
+        subprocess.run([found[0], str(script)], env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+        for environment in (plain, hooked)
+    )
+    assert (held.stdout, held.stderr) == (cold.stdout, b"")
 
 
 def test_it_ends_with_the_worker(tmp_path: Path) -> None:

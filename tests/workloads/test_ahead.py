@@ -167,6 +167,18 @@ def test_a_script_of_a_newer_python_starts_cold_unless_modules_are_named(tmp_pat
     assert warm.steps == (Step("import", "torch"),)
 
 
+def test_a_script_that_imports_itself_names_nothing_to_load(tmp_path: Path) -> None:
+    assert _imports(_read(tmp_path, "import __main__, infer\nfrom __main__ import x\nimport numpy")) == ["numpy"]
+
+
+def test_a_script_that_is_nested_too_deeply_to_be_read_starts_cold(tmp_path: Path) -> None:
+    branches = "".join(f"elif x == {number}:\n    pass\n" for number in range(900))
+    (tmp_path / "long.py").write_text(f"x = 1\nif x == 0:\n    pass\n{branches}")
+    warm, said = plan_warm(tmp_path / "long.py", tmp_path, ())
+    assert warm is None
+    assert "long.py cannot be read by this Python (its statements are nested too deeply)" in said
+
+
 def test_named_modules_are_loaded_where_the_text_has_them(tmp_path: Path) -> None:
     """Under the variables that the text sets before them."""
     (tmp_path / "s.py").write_text("import a, b\nimport os\nos.environ['X'] = '1'\nimport torch")

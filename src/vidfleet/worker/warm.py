@@ -67,7 +67,7 @@ class Warmed(Running):
         self._link, theirs = socket.socketpair()
         with theirs:
             try:
-                hooked = _hooked(dict(program.environment), theirs.fileno())
+                hooked = _hooked(dict(program.environment), f"{theirs.fileno()}:{program.argv[1]}")
                 environment = (*variables, *program.environment, *hooked.items())
                 self.spawn(program.argv, program.folder, environment, cores, self._leash, pass_fds=(theirs.fileno(),))
             except OSError:
@@ -130,8 +130,12 @@ class Warmed(Running):
         except ConnectionResetError:
             return False
         for line in self._lines.feed(data):
-            said = json.loads(line)
-            self._hear(str(said["type"]), said)
+            try:
+                said = dict(json.loads(line))
+            except (ValueError, TypeError):  # not its words
+                self._give_up("what it imports writes to each file that is open")
+                return False
+            self._hear(str(said.get("type")), said)
         return bool(data)
 
     def _hear(self, kind: str, said: dict[str, Any]) -> None:
@@ -165,6 +169,15 @@ class Warmed(Running):
         self.cold_reason, self.gives_up = reason, self._kill_at is None
 
     # ---- what is done with it
+
+    def _ask_to_end(self, grace_s: float) -> None:
+        """See :class:`Running`; where loading takes too long, the video has not begun, and begins without."""
+        if self._state == "loading" and not self._cancelled:
+            how = "takes too long" if self._timed_out else "comes to a stop"
+            self._timed_out = self._stalled = False
+            self._give_up(f"loading what it imports {how}")
+        else:
+            super()._ask_to_end(grace_s)
 
     @property
     def apart(self) -> int:
@@ -220,6 +233,8 @@ class Warmed(Running):
         self.stays = False
         lost = self._state in ("forked", "ended") and self._status is not None and self._status >= 0
         words = "the process that it was a fork of ended" if lost else ""
+        if lost and not was_asked:
+            self.cold_reason = f"the process that holds what is loaded ended (exit status {self._status})"
         return self._conclude(self.kill(), declared_kind="crash" if lost else "", message=words)
 
     def kill(self) -> int:
@@ -244,8 +259,11 @@ class Warmed(Running):
         self._leash.close()
 
 
-def _hooked(environment: dict[str, str], fd: int) -> dict[str, str]:
-    """The variables by which a Python finds our ``sitecustomize``, and puts back what they replace."""
+def _hooked(environment: dict[str, str], held: str) -> dict[str, str]:
+    """The variables by which a Python finds our ``sitecustomize``, and puts back what they replace.
+
+    ``held`` is the socket's number and, behind a colon, the script before which it is to be held.
+    """
     old = {**os.environ, **environment}.get("PYTHONPATH")
     path = os.pathsep.join([str(_HOOK), old]) if old else str(_HOOK)
-    return {_FD: str(fd), "PYTHONPATH": path, **({} if old is None else {_HAD_PATH: ""})}
+    return {_FD: held, "PYTHONPATH": path, **({} if old is None else {_HAD_PATH: ""})}

@@ -62,6 +62,8 @@ def read_ahead(script: Path, folder: Path) -> Ahead:
         reader.read(_Text(script, is_main=True), tree)
     except _StoppedError as stop:
         stopped = str(stop)
+    except RecursionError as error:  # 330 branches of one ``if`` are enough
+        raise ValueError("its statements are nested too deeply") from error
     return Ahead(tuple(dict.fromkeys(reader.steps)), stopped)
 
 
@@ -173,7 +175,7 @@ class _Reader:
             self._follow(_beside(text.root, module, names), text.root)
 
     def _import(self, module: str, names: tuple[str, ...]) -> None:
-        if module == "__future__":
+        if module in ("__future__", "__main__"):
             return
         for folder in self._folders:
             if beside := _beside(folder, module, names):

@@ -6,6 +6,7 @@ After each import it looks whether a fork would still be safe, so that the reaso
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import importlib.util as util
 import os
@@ -13,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .exits import flush_files, keep_operators, skip_destructors
-from .safety import deep_trouble
+from .safety import deep_trouble, standard_streams
 from .threads import HELD, Pools
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Loading:
         self.libc = ctypes.CDLL(None)
         self._steps, self._is_named = steps, is_named
         self._own_files = own_files
+        self._started_in, self._streams = os.getcwd(), standard_streams()
         self._loaded_before = loaded_before
         self._folder = os.path.dirname(os.path.realpath(sys.argv[0]))
         self._folders = [self._folder]
@@ -58,9 +60,9 @@ class Loading:
             return said
         keep_operators()
         self._pools = Pools({**os.environ, **self._wanted})
-        for stream in (sys.stdout, sys.stderr):  # else every fork would say again what a module has printed
-            if stream is not None:
-                stream.flush()
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):  # else every fork would say it again
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # none, closed, detached, not a file at all
+                stream.flush()  # type: ignore[union-attr]
         self.libc.fflush(None)
         return ""
 
@@ -116,13 +118,21 @@ class Loading:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the script meets it itself
             if self._is_named:
                 return f"--preload {name}: {type(error).__name__}: {error}"
-        unsafe = deep_trouble(self._own_files)
+        unsafe = deep_trouble(self._own_files) or self._moved()
         if unsafe:
             return f"importing {name} {unsafe}"
         if "torch" in sys.modules and not self._has_torch:
             self._has_torch = True
             skip_destructors()
         return "" if self._is_named else self._own_module(set(sys.modules) - known, name)
+
+    def _moved(self) -> str:
+        """What a module has put elsewhere that a fork puts back, or looks for where it was."""
+        if standard_streams() != self._streams:
+            return "redirects a standard stream"
+        if os.getcwd() != self._started_in and not os.path.isabs(sys.argv[0]):
+            return "changes the working directory"
+        return ""
 
     def _shadowed(self) -> str:
         """A script with an ``array.py`` beside it must not get Python's, which was loaded for us."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import stat
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
 
 _HARMLESS = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0)}
 """null, zero, full, random, urandom, tty, by their numbers."""
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
 def trouble(own: set[int]) -> str:
     """Why it is not safe to fork, as the end of a sentence; nothing where it is. ``own`` files are ours."""
     if len(os.listdir("/proc/self/task")) > 1:
         return "starts a thread"
+    if signal.getsignal(signal.SIGCHLD) not in (signal.SIG_DFL, None):  # the end of a fork would not reach us
+        return "handles SIGCHLD"
+    if any(signal.getitimer(timer)[0] for timer in _TIMERS):  # no fork has it, and it would ring here
+        return "sets an alarm"
     for fd, target in _files(own):
         said = _file_trouble(fd, target)
         if said:
@@ -47,6 +53,18 @@ def deep_trouble(own: set[int]) -> str:
                 what = words[5].strip().decode("ascii", "replace") if len(words) > 5 else ""
                 return f"shares memory with other processes ({what or 'no name'})"
     return ""
+
+
+def standard_streams() -> list[tuple[int, int] | None]:
+    """What stands behind the standard streams, by its device's number and its own; nothing where one is closed."""
+    found: list[tuple[int, int] | None] = []
+    for fd in (0, 1, 2):
+        try:
+            status = os.fstat(fd)
+            found.append((status.st_dev, status.st_ino))
+        except OSError:
+            found.append(None)
+    return found
 
 
 def open_files() -> Iterator[tuple[int, int]]:

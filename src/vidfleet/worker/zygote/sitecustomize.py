@@ -8,15 +8,21 @@ _PACKAGE = "_vidfleet_zygote"
 
 
 def _put_back(here: str) -> str:
-    """Take ourselves out of what the script and its children will see; returns the socket's number."""
-    fd, had_path = os.environ.pop(FD, ""), os.environ.pop(HAD_PATH, None) is not None
+    """Take ourselves out of what the script and its children will see.
+
+    Returns the socket's number; none in another Python that a wrapper around this one runs first, to ask it something.
+    """
+    fd, _, script = os.environ.pop(FD, "").partition(":")
+    had_path = os.environ.pop(HAD_PATH, None) is not None
     others = [entry for entry in os.environ.pop("PYTHONPATH", "").split(os.pathsep) if entry != here]
     if had_path or others:  # a wrapper around this Python may have added to it
         os.environ["PYTHONPATH"] = os.pathsep.join(others)
     sys.path[:] = [entry for entry in sys.path if entry != here]
     sys.path_importer_cache.pop(here, None)
     del sys.modules["sitecustomize"]
-    return fd
+    if sys.version_info < (3, 7):  # noqa: UP036 - it can read this file, so that it goes on cold, and no other
+        return ""
+    return fd if script == sys.argv[0] else ""
 
 
 def _hold(here: str, fd: str) -> None:
@@ -29,7 +35,17 @@ def _hold(here: str, fd: str) -> None:
     sys.dont_write_bytecode = keeps_none
     for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
         del sys.modules[name]
-    serving.serve(int(fd), before)
+    zygote = os.getpid()
+    try:
+        serving.serve(int(fd), before)
+    except BaseException as error:
+        if os.getpid() != zygote:
+            raise
+        try:
+            said = "before the script: " + type(error).__name__ + ": " + str(error) + "\n"
+            os.write(2, said.encode("utf-8", "replace"))
+        finally:
+            os._exit(1)  # else the interpreter would run the script here too
 
 
 def _start() -> None:
