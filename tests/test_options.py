@@ -136,9 +136,15 @@ def test_bad_values_of_a_run_are_refused(flag: str, bad: list[str]) -> None:
             parse_options(RunSettings, [f"{flag}={value}"], program="test")
 
 
-def test_auto_is_named_where_the_number_on_a_gpu_is_no_number() -> None:
-    with pytest.raises(UsageError, match="'atuo' is not a whole number of at least 1, nor auto"):
-        parse_options(RunSettings, ["--per-gpu=atuo"], program="test")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("--per-gpu=atuo", "'atuo' is not a whole number of at least 1, nor auto"),
+     ("--cores-per-lane=al", "'al' is not a whole number of at least 1, nor all"),
+     ("--cores-per-lane=9999", "9999 is more cores than any machine has")],
+)  # fmt: skip
+def test_what_is_said_of_a_bad_number_is_of_its_flag(words: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse_options(RunSettings, [words], program="test")
 
 
 def test_good_values_of_a_run_come_back_from_their_command_line() -> None:

@@ -54,7 +54,15 @@ def parse_per_gpu(text: str) -> int | Literal["auto"]:
 
 def parse_cores(text: str) -> int | Literal["", "all"]:
     """Read the cores of a lane: a number, ``all``, or nothing for its share."""
-    return text if text in ("", "all") else parse_lanes(text)  # type: ignore[return-value]  # one of the two
+    if text in ("", "all"):
+        return text  # type: ignore[return-value]  # one of the two
+    try:
+        cores = parse_count(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor all") from error
+    if cores > _MOST_LANES:
+        raise ValueError(f"{text} is more cores than any machine has for a lane")
+    return cores
 
 
 def parse_memory(text: str) -> str:
