@@ -96,6 +96,18 @@ def test_a_video_that_is_gone_since_is_bad_input(bench: Bench) -> None:
     assert bench.is_free(case)
 
 
+def test_a_folder_that_has_appeared_since_blocks_it_before_it_runs(bench: Bench) -> None:
+    """Its attempt would take its hours, and could not be published."""
+    case = bench.case()
+    bench.deck.put(case)
+    case.task.stage.target.mkdir()
+    made = bench.deck.take(case)
+    assert isinstance(made, Settled)
+    assert (made.outcome.state, made.outcome.kind) == ("blocked", "foreign")
+    assert not list(case.task.stage.target.iterdir())
+    assert bench.is_free(case)
+
+
 def test_a_stage_that_is_gone_since_is_made_again(bench: Bench) -> None:
     case = bench.case()
     bench.deck.put(case)

@@ -25,6 +25,8 @@ from vidfleet.runner.text import said
 from vidfleet.workloads.base import Description
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vidfleet.data import Stage, Video
     from vidfleet.runner.claims import Claims
     from vidfleet.settings import RunSettings
@@ -38,6 +40,8 @@ class Staged:
     case: Case
     described: Description
     """What the workload was when it was made ready."""
+    target: tuple[int, int]
+    """The stamp of what stood in the place of its output then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ class Deck:
         except (SetupError, UsageError, OSError):  # to be said when it is made ready again
             return False
         same = (status.st_size, status.st_mtime_ns) == (task.video.size_bytes, task.video.mtime_ns)
+        same = same and made.target == _stamp(task.stage.target)  # somebody's folder would stop it at its end only
         return same and made.described is self._described and self._claims.still_ours(task.stage)
 
     def _give_back(self, case: Case) -> None:
@@ -152,7 +157,7 @@ class Deck:
             begin(case.task, self._described, self._settings)
         except (ClaimedError, OccupiedError, SetupError, UsageError, OSError) as error:
             return self.give_up(case, error)
-        return Staged(case, self._described)
+        return Staged(case, self._described, _stamp(case.task.stage.target))
 
     def give_up(self, case: Case, error: Exception) -> Settled:
         """What follows when a case cannot be begun for this reason; half a copy must not fill the disk for others."""
@@ -219,14 +224,15 @@ def _blocked(case: Case, kind: str, reason: str) -> Outcome:
 
 
 def _stamps(description: Description) -> list[tuple[int, int]]:
-    stamps = []
-    for path in description.files:
-        try:
-            status = os.stat(path)
-            stamps.append((status.st_mtime_ns, status.st_size))
-        except OSError:
-            stamps.append((0, 0))
-    return stamps
+    return [_stamp(path) for path in description.files]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def is_worth_reading_ahead(video: Video) -> bool:
