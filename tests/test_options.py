@@ -118,7 +118,9 @@ def test_every_field_of_ours_is_an_option_with_a_help(settings: type[Any]) -> No
     ("flag", "bad"),
     [
         ("--num-gpus", ["0", "-1", "x", "1.5", ""]),
-        ("--per-gpu", ["0"]),
+        ("--per-gpu", ["0", "autoo"]),
+        ("--memfree", ["", "x", "-1", "nan", "%", "100%", "5%5%", "1e300", "1e308T"]),
+        ("--cores-per-lane", ["0", "x", "1.5"]),
         ("--limit", ["0", "all"]),
         ("--retries", ["-1", "x"]),
         ("--devices", ["cpu", "cpu:0", "gpu:1", "cpu:x", "4"]),
@@ -132,6 +134,17 @@ def test_bad_values_of_a_run_are_refused(flag: str, bad: list[str]) -> None:
     for value in bad:
         with pytest.raises(UsageError, match=flag):
             parse_options(RunSettings, [f"{flag}={value}"], program="test")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("--per-gpu=atuo", "'atuo' is not a whole number of at least 1, nor auto"),
+     ("--cores-per-lane=al", "'al' is not a whole number of at least 1, nor all"),
+     ("--cores-per-lane=9999", "9999 is more cores than any machine has")],
+)  # fmt: skip
+def test_what_is_said_of_a_bad_number_is_of_its_flag(words: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse_options(RunSettings, [words], program="test")
 
 
 def test_good_values_of_a_run_come_back_from_their_command_line() -> None:

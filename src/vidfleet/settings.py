@@ -14,6 +14,8 @@ VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv")
 
 
 _MOST_LANES = 1024
+_MOST_MEMORY = 1e18
+"""More than any machine has, in whatever unit; far beyond it, there is no such whole number."""
 
 
 def parse_time_limit(text: str) -> str:
@@ -44,19 +46,30 @@ def parse_lanes(text: str) -> int:
 
 def parse_per_gpu(text: str) -> int | Literal["auto"]:
     """Read how many attempts share a GPU: a number, or ``auto``."""
-    return "auto" if text == "auto" else parse_lanes(text)
+    try:
+        return "auto" if text == "auto" else parse_lanes(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor auto") from error
 
 
 def parse_cores(text: str) -> int | Literal["", "all"]:
     """Read the cores of a lane: a number, ``all``, or nothing for its share."""
-    return text if text in ("", "all") else parse_lanes(text)  # type: ignore[return-value]  # one of the two
+    if text in ("", "all"):
+        return text  # type: ignore[return-value]  # one of the two
+    try:
+        cores = parse_count(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor all") from error
+    if cores > _MOST_LANES:
+        raise ValueError(f"{text} is more cores than any machine has for a lane")
+    return cores
 
 
 def parse_memory(text: str) -> str:
     """Check an amount of memory: bytes, with K, M, G or T behind them (powers of 1024), or a share of all: ``5%``."""
     number = text[:-1] if text[-1:].upper() in ("K", "M", "G", "T", "%") else text
     try:
-        fits = 0 <= float(number) < (100 if text.endswith("%") else float("inf"))
+        fits = 0 <= float(number) < (100 if text.endswith("%") else _MOST_MEMORY)
     except ValueError:
         fits = False
     if not fits:

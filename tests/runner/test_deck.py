@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from vidfleet.errors import ClaimedError
+from vidfleet.runner.begin import begun_with
 from vidfleet.runner.claims import Claims
 from vidfleet.runner.deck import Deck, Settled, Staged
 from vidfleet.runner.order.queue import Case
@@ -94,6 +96,18 @@ def test_a_video_that_is_gone_since_is_bad_input(bench: Bench) -> None:
     assert bench.is_free(case)
 
 
+def test_a_folder_that_has_appeared_since_blocks_it_before_it_runs(bench: Bench) -> None:
+    """Its attempt would take its hours, and could not be published."""
+    case = bench.case()
+    bench.deck.put(case)
+    case.task.stage.target.mkdir()
+    made = bench.deck.take(case)
+    assert isinstance(made, Settled)
+    assert (made.outcome.state, made.outcome.kind) == ("blocked", "foreign")
+    assert not list(case.task.stage.target.iterdir())
+    assert bench.is_free(case)
+
+
 def test_a_stage_that_is_gone_since_is_made_again(bench: Bench) -> None:
     case = bench.case()
     bench.deck.put(case)
@@ -158,6 +172,36 @@ def test_a_stage_to_continue_in_keeps_what_it_holds(workshop: Workshop, tmp_path
     bench.deck.put(case)
     bench.deck.clear()
     assert (case.task.stage.output / "half").exists()
+    assert bench.is_free(case)
+
+
+def test_a_stage_to_continue_in_is_gone_where_nothing_was_done_in_it(workshop: Workshop, tmp_path: Path) -> None:
+    """However often a run is interrupted, it leaves nothing of videos that it never began."""
+    bench = Bench(workshop, tmp_path, resumable=True)
+    case = bench.case()
+    bench.deck.put(case)
+    assert begun_with(case.task.stage).exists()
+    bench.deck.clear()
+    assert not case.task.stage.folder.exists()
+    assert not begun_with(case.task.stage).exists()
+    assert bench.is_free(case)
+
+
+def test_half_a_copy_is_not_left_where_no_whole_one_can_be_made(bench: Bench, workshop: Workshop) -> None:
+    """Ahead of its turn it would fill the disk that those need which run."""
+    case = bench.case()
+    case.task.video.path.write_bytes(b"x" * 100_000)
+    by_copy = RunSettings(stage_by="copy")
+    deck = Deck(Script(bench.script), workshop.description, by_copy, workshop.claims)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        made = deck.make_ready(case)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert isinstance(made, Settled)
+    assert "its stage cannot be made" in made.outcome.reason
+    assert not case.task.stage.folder.exists()
     assert bench.is_free(case)
 
 

@@ -142,6 +142,7 @@ def test_the_plan_says_where_one_video_outlasts_all_others(workshop: Workshop, m
     assert "long.mp4 alone takes longer than all others on the other lanes: the run ends with it" in before
     assert outlasting == "long.mp4"
     assert say(1)[1] is None
+    assert "ends with it" not in say(4)[0], "each has a lane of its own: that is no news"
     (workshop.root / ".vidfleet").mkdir(exist_ok=True)
     cost = max(task.cost for task in prepare(workshop.root, workload).plan.tasks)
     remember(workshop.root, "w", [_done(made_up, _LANES[0], cost=round(cost), seconds=8 * 3600)])

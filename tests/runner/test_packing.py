@@ -156,7 +156,9 @@ def test_noise_is_waited_out_and_work_is_what_explains_the_time() -> None:
      '{"workloads": {"x.py": {"fingerprint": "F", "peak_bytes": -1, "gpus": {}}}}',
      '{"workloads": {"x.py": {"fingerprint": "F", "peak_bytes": 1e999, "gpus": {}}}}',
      '{"workloads": {"x.py": {"fingerprint": "F", "peak_bytes": 1, "gpus": {"g": {"at_once": 0}}}}}',
-     '{"workloads": {"x.py": {"fingerprint": "F", "peak_bytes": 1, "gpus": {"g": {"at_once": 1, "gain": NaN}}}}}'],
+     '{"workloads": {"x.py": {"fingerprint": "F", "peak_bytes": 1, "gpus": {"g": {"at_once": 1, "gain": NaN}}}}}',
+     '{"workloads": {"x.py": {"fingerprint": "F", "peak_bytes": 1, "gpus": {"g": {"at_once": 1, "gain": 1'
+     + "0" * 400 + "}}}}}"],
 )  # fmt: skip
 def test_garbage_in_the_file_is_as_if_nothing_were_known(tmp_path: Path, garbage: str) -> None:
     description = Description(Path(), "x.py", "script", {})

@@ -53,6 +53,22 @@ def test_a_retry_goes_first_and_to_another_lane() -> None:
         assert _position(queue.take(lanes[1], [], lanes)) == 0
 
 
+def test_a_retry_goes_to_another_gpu_where_there_is_one() -> None:
+    """Not to the other lane of the one that failed."""
+    one, other = Device("gpu", "0"), Device("gpu", "1")
+    lanes = [Lane(0, one, 1), Lane(1, one, 1), Lane(2, other, 1)]
+    queue = Queue(_cases(2), lanes, "longest")
+    case = queue.take(lanes[0], [], lanes)
+    assert case is not None
+    queue.put_back(case, lanes[0])
+    assert queue.take(lanes[1], [], lanes) is not case
+    assert queue.take(lanes[2], [], lanes) is case
+    queue.put_back(case, lanes[2])
+    assert queue.take(lanes[2], [], lanes) is None
+    queue.put_back(case, lanes[0])
+    assert queue.take(lanes[1], [], lanes[:2]) is case, "the other GPU is out"
+
+
 def test_with_one_lane_a_retry_goes_there_again() -> None:
     lanes = _lanes(1)
     lane, queue = lanes[0], Queue(_cases(1), lanes, "longest")

@@ -177,3 +177,27 @@ def test_a_second_signal_ends_at_once(fleet: Fleet) -> None:
     runner.communicate(timeout=10)
     assert runner.returncode == 130
     assert not fleet.processes()
+
+
+def test_a_video_that_waits_for_another_try_when_the_run_ends_keeps_its_attempt(fleet: Fleet) -> None:
+    """The report tells of it, and its stage holds nothing, as after any other attempt."""
+    fleet.videos(3)
+    script = fleet.script("""
+        leave("half.txt")
+        if stem == "v00":
+            sys.exit(3)
+        open(os.path.join(os.path.dirname(__file__), "started-" + stem), "w").close()
+        time.sleep(300)
+    """)
+    runner = fleet.start("--devices", "cpu:2", "--schedule", "name", "--grace", "1", "--script", script)
+    fleet.wait_for((fleet.scripts / "started-v02").exists)  # in the place of the first, which waits for the other lane
+    os.kill(runner.pid, signal.SIGINT)
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 130, output
+    (first,) = [video for video in fleet.report()["videos"] if video["video"] == "v00.mp4"]
+    assert (first["state"], first["reason"]) == ("not_started", "the run ended before it was tried again")
+    assert [attempt["kind"] for attempt in first["attempts"]] == ["error"]
+    assert first["log"]
+    (stage,) = (path for path in (fleet.root / ".vidfleet").glob("v00-*") if path.is_dir())
+    assert not list(stage.iterdir())
+    assert not list((fleet.root / ".vidfleet").glob("*.claim"))

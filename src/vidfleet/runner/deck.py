@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from vidfleet.data import Outcome
 from vidfleet.errors import ClaimedError, OccupiedError, SetupError, UsageError
 from vidfleet.runner import stage as staging
-from vidfleet.runner.begin import begin
+from vidfleet.runner.begin import begin, begun_with
 from vidfleet.runner.finish import is_disk_full, publish_whole_stage
 from vidfleet.runner.order.queue import Case
 from vidfleet.runner.plan import judge_target
@@ -25,7 +25,9 @@ from vidfleet.runner.text import said
 from vidfleet.workloads.base import Description
 
 if TYPE_CHECKING:
-    from vidfleet.data import Video
+    from pathlib import Path
+
+    from vidfleet.data import Stage, Video
     from vidfleet.runner.claims import Claims
     from vidfleet.settings import RunSettings
     from vidfleet.workloads.base import Workload
@@ -38,6 +40,8 @@ class Staged:
     case: Case
     described: Description
     """What the workload was when it was made ready."""
+    target: tuple[int, int]
+    """The stamp of what stood in the place of its output then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +103,14 @@ class Deck:
             self._ready -= 1
             if self._is_as_it_was(made):
                 return made
-            self._give_back(made)
+            self._give_back(case)
         return self.make_ready(case)
 
     def clear(self) -> None:
         """Give back all that is ready; their turn will not come."""
         for made in self._ahead.values():
             if made is not None:
-                self._give_back(made)
+                self._give_back(made.case)
         self._ahead.clear()
         self._ready = 0
 
@@ -120,18 +124,21 @@ class Deck:
         except (SetupError, UsageError, OSError):  # to be said when it is made ready again
             return False
         same = (status.st_size, status.st_mtime_ns) == (task.video.size_bytes, task.video.mtime_ns)
+        same = same and made.target == _stamp(task.stage.target)  # somebody's folder would stop it at its end only
         return same and made.described is self._described and self._claims.still_ours(task.stage)
 
-    def _give_back(self, made: Staged) -> None:
-        """As if nobody had touched it."""
-        task = made.case.task
-        if self._claims.still_ours(task.stage) and not made.described.traits.resumable:
+    def _give_back(self, case: Case) -> None:
+        """As if nobody had touched it; what earlier attempts have left to go on from stays."""
+        task = case.task
+        if self._claims.still_ours(task.stage):
             with contextlib.suppress(OSError):
-                staging.empty(task.stage.folder)
-                if os.path.lexists(task.stage.target / RECORD_NAME):
-                    leave_links(task.stage, task.video)
-                else:
-                    os.rmdir(task.stage.folder)
+                if not (self._described.traits.resumable and _holds_work(task.stage)):
+                    begun_with(task.stage).unlink(missing_ok=True)
+                    staging.empty(task.stage.folder)
+                    if os.path.lexists(task.stage.target / RECORD_NAME):
+                        leave_links(task.stage, task.video)
+                    else:
+                        os.rmdir(task.stage.folder)
         self._claims.release(task.stage)
 
     # ---- at its turn
@@ -150,11 +157,11 @@ class Deck:
             begin(case.task, self._described, self._settings)
         except (ClaimedError, OccupiedError, SetupError, UsageError, OSError) as error:
             return self.give_up(case, error)
-        return Staged(case, self._described)
+        return Staged(case, self._described, _stamp(case.task.stage.target))
 
     def give_up(self, case: Case, error: Exception) -> Settled:
-        """What follows when a case cannot be begun for this reason."""
-        self._claims.release(case.task.stage)
+        """What follows when a case cannot be begun for this reason; half a copy must not fill the disk for others."""
+        self._give_back(case)
         if isinstance(error, ClaimedError):
             return Settled(_blocked(case, "claimed", str(error)))
         if isinstance(error, OccupiedError):
@@ -202,6 +209,12 @@ def _look_again(case: Case) -> str:
     return ""
 
 
+def _holds_work(stage: Stage) -> bool:
+    """Whether there is more in a stage than what is put there before an attempt: the video, and an empty folder."""
+    names = set(os.listdir(stage.folder)) - {stage.entry_name}
+    return bool(names - {stage.output_at.rpartition("/")[2]}) or (bool(names) and bool(os.listdir(stage.output_at)))
+
+
 def _failed(case: Case, kind: str, reason: str) -> Outcome:
     return Outcome(case.task.video, "failed", kind, reason, probe=case.task.probe)
 
@@ -211,14 +224,15 @@ def _blocked(case: Case, kind: str, reason: str) -> Outcome:
 
 
 def _stamps(description: Description) -> list[tuple[int, int]]:
-    stamps = []
-    for path in description.files:
-        try:
-            status = os.stat(path)
-            stamps.append((status.st_mtime_ns, status.st_size))
-        except OSError:
-            stamps.append((0, 0))
-    return stamps
+    return [_stamp(path) for path in description.files]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def is_worth_reading_ahead(video: Video) -> bool:

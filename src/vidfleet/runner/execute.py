@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
-from vidfleet.errors import SetupError, UsageError
+from vidfleet.errors import ClaimedError, SetupError, UsageError
 from vidfleet.executors.base import Lost
 from vidfleet.runner import on_stop
 from vidfleet.runner import stage as staging
@@ -111,7 +111,7 @@ class Execution:
                 next_tick = time.monotonic() + _BETWEEN_TICKS_S
         self._deck.clear()
         for case in self._queue.rest():
-            self._settle(case, Outcome(case.task.video, "not_started", reason="the run ended before its turn"))
+            self._leave(case)
 
     # ---- taking tasks
 
@@ -400,6 +400,21 @@ class Execution:
         outcome = Outcome(
             task.video, state, kind, reason, tuple(case.attempts), task.probe, log  # type: ignore[arg-type]
         )  # fmt: skip
+        self._settle(case, outcome)
+
+    def _leave(self, case: Case) -> None:
+        """The run is over before its turn, or before it was tried again: then it is left as after the last attempt."""
+        task, reason, log = case.task, "the run ended before its turn", ""
+        if case.attempts:
+            reason, log = "the run ended before it was tried again", self._folder.log_name(task.video)
+            with contextlib.suppress(ClaimedError, OSError):  # another runner is at it
+                self._claims.take(task.stage)
+                if not self._settings.keep_failed:
+                    self._empty_stage(task)
+                self._claims.release(task.stage)
+        outcome = Outcome(
+            task.video, "not_started", reason=reason, attempts=tuple(case.attempts), probe=task.probe, log=log
+        )
         self._settle(case, outcome)
 
     def _settle(self, case: Case, outcome: Outcome) -> None:

@@ -30,7 +30,7 @@ class Case:
 
     task: Task
     attempts: list[Attempt] = field(default_factory=list)
-    avoid: int | None = None
+    avoid: Lane | None = None
     """The lane that failed last."""
     excused: int = 0
     """Attempts that failed for the company that they had: they have used up no retry."""
@@ -102,7 +102,7 @@ class Queue:
         if any(not self._has_room(item.case.room, item.lane, lane, running) for item in running):
             return None
         for case in self._retries:
-            if case.avoid == lane.index and len(usable) > 1:
+            if case.avoid and _is_better_elsewhere(case.avoid, lane, usable):
                 continue
             if case.room and not self._has_room(case.room, lane, lane, running):
                 return None  # what is freed now is for this case
@@ -161,7 +161,7 @@ class Queue:
 
     def put_back(self, case: Case, failed_on: Lane) -> None:
         """Have a case tried again, somewhere else."""
-        case.avoid = failed_on.index
+        case.avoid = failed_on
         self._retries.append(case)
 
     def put_first(self, case: Case) -> None:
@@ -182,6 +182,13 @@ class Queue:
         for waiting in (self._retries, self._scouts, *self._waiting):
             while waiting:
                 yield waiting.popleft()
+
+
+def _is_better_elsewhere(failed_on: Lane, lane: Lane, usable: Sequence[Lane]) -> bool:
+    """Whether what failed on one lane waits for another than ``lane``: one of another GPU where there is one."""
+    if lane.device.kind == "gpu" and any(other.device.label != failed_on.device.label for other in usable):
+        return lane.device.label == failed_on.device.label
+    return lane.index == failed_on.index and len(usable) > 1
 
 
 def _scouts(cases: Sequence[Case], lanes: int) -> list[Case]:

@@ -123,7 +123,7 @@ def read_kept(base: Path, description: Description) -> Kept:
             return Kept(0, {})
         gpus = {str(name): _found(plain) for name, plain in mine["gpus"].items()}
         return Kept(_number(mine["peak_bytes"], 0, _MOST_BYTES), gpus)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return Kept(0, {})
 
 

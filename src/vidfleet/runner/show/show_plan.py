@@ -133,7 +133,7 @@ def _write_lanes(prepared: Prepared, page: Page) -> None:
         page.line(f"expected time, by earlier runs: {about(max(ends_s.values()))} in all; {shares}")
     else:
         page.line(f"share of the work: {shares}")
-    if alone := forecast.outlasting():
+    if not forecast.has_lane_for_each and (alone := forecast.outlasting()):
         page.line(outlasting_in_words(alone, is_known=forecast.is_known), "yellow")
 
 
