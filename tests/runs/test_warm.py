@@ -382,6 +382,15 @@ def test_loading_is_not_the_videos_time(fleet: Fleet, monkeypatch: pytest.Monkey
     assert result.returncode == 0, result.stdout
 
 
+def test_a_video_that_stops_its_parent_has_its_time_limit(fleet: Fleet) -> None:
+    """Its end is told, and the lane goes on."""
+    fleet.videos(2)
+    script = fleet.script("leave()\nif stem == 'v00':\n    os.kill(os.getppid(), signal.SIGSTOP)")
+    flags = ("--timeout", "1.5", "--grace", "0.2", "--retries", "0", "--schedule", "name")
+    fleet.run("--script", script, "--devices", "cpu:1", "--warm", *flags)
+    assert fleet.outcomes() == {"v00.mp4": ("failed", "timeout"), "v01.mp4": ("done", "")}
+
+
 def test_where_loading_hangs_the_video_begins_without(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own limits count from there; the lane does not try again."""
     fleet.videos(2)

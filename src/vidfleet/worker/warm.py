@@ -187,6 +187,11 @@ class Warmed(Running):
     def _works_in(self) -> int:
         return self._video_pid or self._process.pid
 
+    def _signal(self, number: int) -> None:
+        super()._signal(number)
+        if number == signal.SIGKILL and self._video_pid:  # the video may have stopped the process that tells of its end
+            signal_group(self._process.pid, signal.SIGCONT)
+
     def pause(self) -> None:
         """See :class:`Running`; a fork that has not told its number is stopped when it does."""
         self._is_paused = True
