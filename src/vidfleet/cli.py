@@ -185,7 +185,8 @@ def _workload_from(options: argparse.Namespace, theirs: list[str], command: tupl
 
     chosen = read_options(WorkloadSettings, options)
     common: dict[str, Any] = {"python": chosen.python, "expect": chosen.expect, "name": chosen.name}
-    warm: dict[str, Any] = {"warm": chosen.warm, "preload": chosen.preload}  # a class stays loaded anyhow
+    ahead = () if options.warm is False else chosen.preload  # --no-warm, whatever vidfleet.toml names
+    warm: dict[str, Any] = {"warm": chosen.warm, "preload": ahead}  # a class stays loaded anyhow
     if chosen.script and chosen.worker:
         raise UsageError("--script and --worker exclude each other")
     if chosen.worker:

@@ -213,3 +213,16 @@ def test_a_promised_file_that_is_missing_or_empty_is_a_failure(fleet: Fleet) -> 
     assert fleet.run("--script", script, "--expect", "scores.pckl").returncode == 1
     assert fleet.outcomes() == {"v00.mp4": ("failed", "missing_output")}
     assert not (fleet.root / "v00").exists()
+
+
+def test_a_talkative_sitecustomize_spoils_nothing(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each Python that starts says it first, ours too, where it lies on PYTHONPATH."""
+    (fleet.scripts / "site").mkdir()
+    (fleet.scripts / "site" / "sitecustomize.py").write_text("print('Hello from the cluster', end='')")
+    monkeypatch.setenv("PYTHONPATH", str(fleet.scripts / "site"))
+    fleet.videos(2)
+    script = fleet.script("leave()")
+    for contract in ("script", "class"):
+        result = fleet.run(*fleet.way(contract, script), "--name", contract, "--existing", "replace")
+        assert result.returncode == 0, result.stdout
+        assert [state for state, _ in fleet.outcomes().values()] == ["done"] * 2

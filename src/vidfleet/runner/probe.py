@@ -138,7 +138,8 @@ class _Child:
         try:
             self._process.stdin.write(json.dumps(str(path)).encode("ascii") + b"\n")
             self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            while (line := self._process.stdout.readline()) and not line.startswith(b"{"):
+                pass  # what the user's sitecustomize says when a Python starts
         except BrokenPipeError:
             line = b""
         if not line:
@@ -159,6 +160,7 @@ def main() -> None:
     """Probe what standard input names, a line a file."""
     answers = os.dup(1)
     os.dup2(2, 1)
+    os.write(answers, b"\n")  # ends what a sitecustomize may have said
     for line in sys.stdin.buffer:
         # Ends this process, and so even where nobody is left to do it; a library's loop cannot hold it back.
         signal.setitimer(signal.ITIMER_REAL, LIMIT_S)

@@ -166,6 +166,6 @@ if __name__ == "__main__":
         answer = os.dup(1)
         os.dup2(2, 1)  # what the class prints on import must not spoil the answer
         with contextlib.suppress(BrokenPipeError):  # nobody wants to know any more
-            os.write(answer, json.dumps(describe(json.loads(sys.argv[2]))).encode("ascii") + b"\n")
+            os.write(answer, b"\n" + json.dumps(describe(json.loads(sys.argv[2]))).encode("ascii") + b"\n")
     else:
         serve(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]))

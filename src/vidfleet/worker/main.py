@@ -99,6 +99,7 @@ class Worker:
         self._watch(self._control_fd, self._read_control)
         self._watch(woken, lambda: _drain(woken))
         self._own_fds = {self._control_fd, woken}
+        os.write(self._report_fd, b"\n")  # ends what a sitecustomize may have said
         self._send(Ready(os.getpid(), socket.gethostname()))
         while self._open:
             for key, _ in self._selector.select(self._patience_s()):

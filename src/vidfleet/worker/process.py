@@ -100,9 +100,12 @@ class WorkerProcess:
         return bool(select.select((), (self._process.stdin,), (), 0)[1])
 
     def receive(self) -> list[Message] | None:
-        """Messages that are there (blocks until at least one byte is); nothing when the worker has died."""
+        """Messages that are there (blocks until at least one byte is); nothing when the worker has died.
+
+        What is no message was said by the user's sitecustomize, when the worker's Python started.
+        """
         data = os.read(self.fileno(), _CHUNK)
-        return [decode(line) for line in self._buffer.feed(data)] if data else None
+        return [decode(line) for line in self._buffer.feed(data) if line.startswith(b"{")] if data else None
 
     def close_orders(self) -> None:
         """Tell it to end all that it started, and itself."""

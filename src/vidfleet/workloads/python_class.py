@@ -98,7 +98,8 @@ class PythonClass:
                 argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True,
                 timeout=_DESCRIBE_LIMIT_S,
             )  # fmt: skip
-            said: dict[str, Any] = json.loads(answer.stdout)
+            last_line = answer.stdout.strip().rpartition(b"\n")[2]  # behind what the user's sitecustomize may say
+            said: dict[str, Any] = json.loads(last_line)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             raise SetupError(f"{self.target} cannot be asked what it is: {_in_words(error)}") from error
         if not isinstance(said, dict):
