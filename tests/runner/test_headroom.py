@@ -60,7 +60,7 @@ def test_no_more_begin_than_fit_once_it_is_known_what_one_takes() -> None:
     assert headroom.may_begin(7)
     headroom.ended("0.1", _ended("done", 12 * GIB), 7)
     assert [headroom.may_begin(running) for running in (0, 1, 2, 3)] == [True, True, True, False]
-    assert machine.said == ["3 at a time: one takes up to 13 GB of memory, and 43 GB are there for them"]
+    assert machine.said == ["3 at a time: one takes up to 12.0 GiB of memory, and 40.0 GiB are there for them"]
     assert machine.headroom(peak_bytes=12 * GIB).may_begin(3) is False
     assert Machine(5).headroom(peak_bytes=12 * GIB).may_begin(0)
 
@@ -73,12 +73,12 @@ def test_short_memory_lets_nothing_begin_and_very_short_memory_ends_the_youngest
     assert not headroom.may_begin(3)
     assert not headroom.may_begin(2)
     (said,) = machine.said
-    assert said.startswith("4.2 GB of memory are free, and 4.3 are kept free (--memfree): nothing new begins")
+    assert said.startswith("3.9 GiB of memory are free, and 4.0 GiB are kept free (--memfree): nothing new begins")
     machine.said.clear()
     assert headroom.may_begin(0)
     machine.available_gib = 1.9
     assert headroom.look(running) is running[2]
-    assert "memory is short (2.0 GB left): the youngest attempt is ended and runs again later" in machine.said[0]
+    assert "memory is short (1.9 GiB left): the youngest attempt is ended and runs again later" in machine.said[0]
     assert headroom.look(running) is None, "one after the other"
     headroom.ended(running[2].case.name, _ended("interrupted"), 2)
     assert headroom.look(running[:2]) is running[1]

@@ -79,7 +79,7 @@ def test_it_stops_where_memory_ends(tmp_path: Path) -> None:
     line = _line(tmp_path, said, gpus=({"total_bytes": 80 * GB, "used_bytes": 8 * GB},))
     line.work(80, lambda _: 1.0, peak_bytes=17 * GB)
     assert next(iter(line.packing.found().values())).at_once == 3
-    assert "55 of 86 GB (one more would not fit)" in said[0]
+    assert "51.0 GiB of 80.0 GiB (one more would not fit)" in said[0]
 
 
 def test_gpus_of_one_kind_learn_from_each_other_and_of_another_do_not(tmp_path: Path) -> None:

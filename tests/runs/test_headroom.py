@@ -104,7 +104,7 @@ def test_what_earlier_runs_have_taken_is_reckoned_with(fleet: Fleet, small_machi
     result = fleet.run(*words)
     assert result.returncode == 0, result.stdout
     assert _kills(small_machine) == 0
-    assert "2 at a time: one takes up to 0.2 GB of memory, and 0." in result.stdout
+    assert "2 at a time: one takes up to 2" in result.stdout
     assert "is ended and runs again" not in result.stdout
 
 

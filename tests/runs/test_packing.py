@@ -106,7 +106,7 @@ def test_what_always_gains_is_held_back_by_memory(auto: Fleet) -> None:
     assert result.returncode == 0, result.stdout
     assert _most_at_a_time(auto) == 3
     assert _settled(auto) == {"at_once": 3, "gain": pytest.approx(3, rel=0.25), "peak_bytes": 2 << 30, "settled": True}
-    assert "; 6.4 of 7.5 GB (one more would not fit)" in result.stdout
+    assert "; 6.0 GiB of 7.0 GiB (one more would not fit)" in result.stdout
 
 
 @pytest.mark.slow

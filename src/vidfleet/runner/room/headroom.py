@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from vidfleet.runner.text import size
 from vidfleet.worker.memory import host_memory
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Headroom:
         if self._available_bytes < self._floor_bytes:
             if 0 not in self._told:
                 self._told.add(0)
-                free = f"{_gb(self._available_bytes)} GB of memory are free, and {_gb(self._floor_bytes)} are kept free"
+                free = f"{size(self._available_bytes)} of memory are free, and {size(self._floor_bytes)} are kept free"
                 self._say(f"{free} (--memfree): nothing new begins beside what runs until there are more")
             return False
         if self._gives_way or running >= (self._most or running + 1):
@@ -76,8 +77,8 @@ class Headroom:
         if running + 1 > fit and fit not in self._told:
             self._told.add(fit)
             self._say(
-                f"{fit} at a time: one takes up to {_gb(self.peak_bytes)} GB of memory, and "
-                f"{_gb(max(self._room_bytes, 0))} GB are there for them"
+                f"{fit} at a time: one takes up to {size(self.peak_bytes)} of memory, and "
+                f"{size(max(self._room_bytes, 0))} are there for them"
             )
         return running + 1 <= fit
 
@@ -101,7 +102,7 @@ class Headroom:
         self._gives_way = youngest.case.name
         if self._most is None:  # said once: what else gives way stands in its own line
             self._say(
-                f"memory is short ({_gb(available)} GB left): the youngest attempt is ended and runs again later, and "
+                f"memory is short ({size(available)} left): the youngest attempt is ended and runs again later, and "
                 "fewer run at a time for now"
             )
         self._most = len(running) - 1
@@ -136,7 +137,3 @@ def floor_bytes(memfree: str, total_bytes: int) -> int:
         return int(float(memfree[:-1]) / 100 * total_bytes)
     unit = _UNITS.get(memfree[-1].upper())
     return int(float(memfree[:-1]) * unit) if unit else int(float(memfree))
-
-
-def _gb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.1f}" if size_bytes < 1e10 else f"{size_bytes / 1e9:.0f}"

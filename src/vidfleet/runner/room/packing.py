@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from vidfleet.data import Lane
 from vidfleet.runner.failures import DONE
 from vidfleet.runner.room.gain import Took, enough, gain, is_faster
+from vidfleet.runner.text import size
 from vidfleet.worker.gpus import installed
 
 if TYPE_CHECKING:
@@ -275,7 +276,7 @@ class Packing:
         kind.settled = True
         got = f", {kind.gain:.1f} times the work of one" if kind.at_once > 1 else ""
         used = kind.peak_bytes * kind.at_once
-        memory = f"; {_gb(used)} of {_gb(kind.gpus[0].total_bytes)} GB" if used and kind.gpus[0].total_bytes else ""
+        memory = f"; {size(used)} of {size(kind.gpus[0].total_bytes)}" if used and kind.gpus[0].total_bytes else ""
         each = " on each" if len(kind.gpus) > 1 else ""
         self._say(f"{kind.name}: {kind.at_once} at a time{each}{got}{memory} ({why})")
 
@@ -302,7 +303,3 @@ class Packing:
             for name, kind in self._kinds.items()
             if kind.settled or kind.proven > 1
         }
-
-
-def _gb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.2g}" if size_bytes < 1e10 else f"{size_bytes / 1e9:.0f}"

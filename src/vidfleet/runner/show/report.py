@@ -191,7 +191,10 @@ def _lane_use(lanes: Sequence[Lane], attempts: Sequence[Attempt], wall_s: float)
         busy_s[attempt.lane.index] += attempt.seconds
     shares = {lane.index: min(busy_s[lane.index] / wall_s, 1.0) for lane in lanes}
     if len(lanes) <= _MOST_LANES_NAMED:
-        use = ", ".join(f"{printable(lane.label)} {shares[lane.index]:.0%}" for lane in lanes)
+        by_label: dict[str, list[str]] = defaultdict(list)
+        for lane in lanes:  # several may share one GPU
+            by_label[lane.label].append(f"{shares[lane.index]:.0%}")
+        use = ", ".join(f"{printable(label)} {' '.join(of_each)}" for label, of_each in by_label.items())
     else:
         idlest = min(lanes, key=lambda lane: shares[lane.index])
         use = (
