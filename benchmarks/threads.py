@@ -72,14 +72,15 @@ class Reach:
 
 
 def measure(
-    *, repeats: int = 5, lanes: tuple[int, ...] = (8,), libraries: tuple[str, ...] = MEASURED
+    *, repeats: int = 5, lanes: tuple[int, ...] = (8,), pythons: dict[str, str] | None = None
 ) -> list[Measured]:
-    """Run all of it; ONNX Runtime only where ``VIDFLEET_WEIGHTS`` has a network for it."""
+    """Run all of it, and what ``pythons`` have; ONNX Runtime only where ``VIDFLEET_WEIGHTS`` has a network for it."""
     _forget_variables()
-    pythons = {library: python for library, python in _there({}).items() if library in libraries}
+    wanted = {*MEASURED, *(pythons or {})}
+    programs = {library: python for library, python in _there(pythons or {}).items() if library in wanted}
     taken: dict[tuple[str, int, str], list[tuple[float, float, int, float]]] = {}
     for _ in range(repeats):
-        for library, python in pythons.items():
+        for library, python in programs.items():
             for count in lanes:
                 for budget in BUDGETS:
                     taken.setdefault((library, count, budget), []).append(_one(library, python, count, budget))

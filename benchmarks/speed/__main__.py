@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import os
 import signal
 import sys
@@ -16,11 +14,11 @@ from typing import Any
 
 import benchmarks.speed
 from benchmarks import peers
+from benchmarks import threads as thread_budgets
 from benchmarks.speed import growth, makespan, noop, page, warm
 from benchmarks.speed.measuring import Turn, header, write
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-THREADS = "benchmarks.threads"
 REPEATS, QUICK_REPEATS = 5, 2
 MOST_THREADS_REPEATS = 3
 """A turn of six libraries, with and without budgets, takes two minutes."""
@@ -28,11 +26,9 @@ MOST_THREADS_REPEATS = 3
 
 def threads(_top: Path, repeats: int, *, quick: bool) -> tuple[dict[str, Any], list[Turn[Any]]]:
     """Eight lanes that each take every core, with and without budgets, by the module that knows of these."""
-    if not importlib.util.find_spec(THREADS):
-        raise peers.PeerError(f"there is no {THREADS} in this version")
-    module, turns = importlib.import_module(THREADS), 1 if quick else min(repeats, MOST_THREADS_REPEATS)
+    turns = 1 if quick else min(repeats, MOST_THREADS_REPEATS)
     try:
-        found = module.measure(repeats=turns, lanes=(8,), pythons={"torch": peers.python()})
+        found = thread_budgets.measure(repeats=turns, lanes=(8,), pythons={"torch": peers.python()})
     except SystemExit as error:  # so it says that a run has failed
         raise peers.PeerError(str(error)) from error
     return {"repeats": turns, "rows": [asdict(row) for row in found]}, []

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .exits import flush_files, keep_operators, skip_destructors
+from .exits import file_of, flush_files, installed_modules, keep_operators, leave_as_they_are, skip_destructors
 from .safety import deep_trouble, standard_streams
 from .threads import HELD, Pools
 
@@ -46,6 +46,7 @@ class Loading:
         self._wanted: dict[str, str | None] = {}
         """Values that the script would find in variables which are held."""
         self._has_torch = False
+        self._installed: dict[str, Any] = {}
 
     def run(self) -> str:
         """Do all steps; returns why no fork would be safe, as a sentence, or nothing."""
@@ -59,6 +60,7 @@ class Loading:
         if said:
             return said
         keep_operators()
+        self._installed = installed_modules(self._loaded_before)
         self._pools = Pools({**os.environ, **self._wanted})
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):  # else every fork would say it again
             with contextlib.suppress(AttributeError, OSError, ValueError):  # none, closed, detached, not a file at all
@@ -71,10 +73,15 @@ class Loading:
             self._wanted[name] = os.environ.get(name)
             self._borrow(name, "1")
         self._borrow(_CUDA_CHECK, "1")
-        atexit.register(flush_files)  # before any other, so called after all of them
+        atexit.register(self._end)  # before any other, so called after all of them
         sys.modules["__main__"].__file__ = sys.argv[0]
         if not getattr(sys.flags, "safe_path", False):
             self._search(0, self._folder)
+
+    def _end(self) -> None:
+        """Called as the last of all exit handlers, in a fork."""
+        flush_files()
+        leave_as_they_are(self._installed)
 
     def give_back(self) -> None:
         """In a fork: undo what was only for loading; the script does it again itself."""
@@ -145,7 +152,7 @@ class Loading:
     def _own_module(self, names: set[str], importing: str) -> str:
         for name in sorted(names):
             module = sys.modules.get(name)
-            file = _file_of(module)
+            file = file_of(module)
             if self._is_own(file) and module is not sys.modules["__main__"]:  # multiprocessing gives it a second name
                 return f"importing {importing} loads {file}, which lies beside the script"
         return ""
@@ -187,15 +194,6 @@ def _renew_main() -> None:
         new.__annotations__ = {}
     for name in [name for name, module in sys.modules.items() if module is old]:
         sys.modules[name] = new
-
-
-def _file_of(module: Any) -> str | None:  # noqa: ANN401 - anything may lie in sys.modules
-    """A module's file, without waking one that loads itself when it is first asked for something."""
-    try:
-        file = object.__getattribute__(module, "__dict__").get("__file__")
-    except (AttributeError, TypeError):
-        return None
-    return file if isinstance(file, str) else None
 
 
 def _origin(name: str) -> str | None:
