@@ -222,7 +222,18 @@ def write(folder: Path, name: str, found: dict[str, Any], turns: Sequence[Turn[A
     """One part's file, with every single turn in it."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = {**found, "turns": [asdict(turn) for turn in turns]}
-    (folder / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
+    (folder / f"{name}.json").write_text(as_text(whole))
+
+
+def as_text(whole: dict[str, Any]) -> str:
+    """As JSON, a line for each part; of a list for each item: a reader of changes sees a turn as one line."""
+
+    def part(value: object) -> str:
+        if isinstance(value, list) and value:
+            return "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        return json.dumps(value)
+
+    return "{\n" + ",\n".join(f" {json.dumps(name)}: {part(value)}" for name, value in whole.items()) + "\n}\n"
 
 
 def _commit() -> str:
