@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _BETWEEN_LOOKS_S = 0.2
+_TO_END_BY_ITSELF_S = 4
+"""That long a worker has after its runner was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,9 +319,13 @@ def _guard(worker: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)  # the runner must see the end of the worker's pipe, not ours
+    signal.signal(signal.SIGUSR1, lambda *_: signal.alarm(_TO_END_BY_ITSELF_S))
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(worker, signal.SIGKILL))
+    die_with_parent(signal.SIGUSR1)  # a worker that hangs, or was stopped, does not see that its runner is gone
     while True:
         pid, status = os.wait()
         if pid == worker:
             break
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
     end_descendants()
     sys.exit(0 if status == 0 else 1)
