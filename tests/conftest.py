@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,11 @@ SHARED = (TOP.parent / "shared").resolve()
 
 
 def pytest_configure() -> None:
-    """Let everything that tests start find the weights, and look for none on the network."""
+    """Let everything that tests start find the weights, and look for none on the network.
+
+    And hear of a hang-up, also where the tests themselves run under nohup: what ignores it hands that down.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if (SHARED / "weights").is_dir():
         os.environ.setdefault("VIDFLEET_WEIGHTS", str(SHARED / "weights"))
