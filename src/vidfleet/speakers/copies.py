@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from vidfleet.speakers.crops import CROP_SIDE, cut, square_at
+from vidfleet.speakers.crops import cut, square_at
 from vidfleet.speakers.data import GridFrame
-from vidfleet.speakers.film import SAMPLES_PER_FRAME
+from vidfleet.speakers.findings import open_crop
 from vidfleet.speakers.media import AviWriter, write_jpeg
 
 if TYPE_CHECKING:
     from vidfleet.speakers.crops import CropRules
-    from vidfleet.speakers.film import Hearing
+    from vidfleet.speakers.hearing import Hearing
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.media import MediaInfo
     from vidfleet.speakers.seen import Seen, SeenTrack
@@ -63,6 +63,10 @@ def grid_video(layout: Layout, info: MediaInfo, hearing: Hearing) -> Iterator[Ta
 @contextmanager
 def crops(layout: Layout, seen: Seen, hearing: Hearing, rules: CropRules) -> Iterator[Take]:
     """A video of each face, and its sound: to the pixel what the first pass cuts."""
+
+    def writer_of(track: SeenTrack) -> AviWriter:
+        return open_crop(layout.crop_picture(track.index), track.start, hearing)
+
     with ExitStack() as files:
         open_now: dict[int, tuple[SeenTrack, AviWriter, ExitStack]] = {}
         coming = sorted(seen.tracks, key=lambda track: -track.start)
@@ -71,7 +75,7 @@ def crops(layout: Layout, seen: Seen, hearing: Hearing, rules: CropRules) -> Ite
             while coming and coming[-1].start == frame.index:
                 track = coming.pop()
                 file = files.enter_context(ExitStack())
-                open_now[track.index] = (track, file.enter_context(crop_writer(layout, track, hearing)), file)
+                open_now[track.index] = (track, file.enter_context(writer_of(track)), file)
             for track, writer, file in list(open_now.values()):
                 square = square_at(track.boxes, frame.index - track.start, rules)
                 writer.write(cut(frame.bgr, square, rules))
@@ -81,14 +85,3 @@ def crops(layout: Layout, seen: Seen, hearing: Hearing, rules: CropRules) -> Ite
                     del open_now[track.index]
 
         yield take
-
-
-def crop_writer(layout: Layout, track: SeenTrack, hearing: Hearing) -> AviWriter:
-    """The file that a track's crops go to."""
-    return AviWriter(
-        layout.crop_picture(track.index),
-        width=CROP_SIDE,
-        height=CROP_SIDE,
-        sound=hearing.sound,
-        sound_start=track.start * SAMPLES_PER_FRAME,
-    )

@@ -132,7 +132,7 @@ class TrackCrops:
             self._squares.extend((square.x, square.y, square.half))
             yield cut(picture_of(track.start + index).bgr, square, self._rules)
 
-    def finished(self, crop_name: str) -> Track:
+    def finished(self, crop_name: str = "") -> Track:
         """The whole track, after it was closed and its last crop made."""
         squares = np.array(self._squares).reshape(-1, 3)
         frames = np.arange(self.track.start, self.track.start + self.track.length, dtype=np.int64)

@@ -9,6 +9,8 @@ is held back elsewhere.
 from __future__ import annotations
 
 import itertools
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
@@ -17,15 +19,15 @@ from scenedetect.detector import FlashFilter
 from scenedetect.detectors import ContentDetector
 from scenedetect.scene_manager import compute_downscale_factor
 
-from vidfleet.speakers.data import GRID_RATE, Shot
+from vidfleet.speakers.data import GRID_RATE, GridFrame, Shot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from vidfleet.speakers.data import GridFrame
+    from vidfleet.speakers.tables import StageClock
 
 
 class ShotDetector(Protocol):
@@ -37,6 +39,48 @@ class ShotDetector(Protocol):
     def push(self, frame: GridFrame) -> tuple[int, ...]:
         """Take the next grid frame; return the frames, ascending, that are now known to start a shot."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A grid frame of which it is settled whether a shot starts with it."""
+
+    frame: GridFrame
+    starts_shot: bool
+
+
+class SettledFrames:
+    """Holds grid frames back until it is settled where shots start, and gives them on in order.
+
+    At most a minimum shot's length of them waits, in the second after a burst of cuts.
+    """
+
+    def __init__(self, detector: ShotDetector, *, clock: StageClock) -> None:
+        self._detector, self._clock = detector, clock
+        self._cuts: set[int] = {0}
+        self._waiting: deque[GridFrame] = deque()
+
+    def push(self, frame: GridFrame) -> Iterator[Settled]:
+        """Take the next grid frame; what is settled now comes out."""
+        if not frame.is_repeat:
+            with self._clock.of("pixels"):
+                _ = frame.bgr  # the shot detector is the first to ask for them; counted apart
+        with self._clock.of("shots"):
+            self._cuts.update(self._detector.push(frame))
+        self._waiting.append(frame)
+        while self._waiting and self._waiting[0].index < self._detector.settled:
+            yield self._next()
+
+    def finish(self) -> Iterator[Settled]:
+        """What still waits when the film has ended."""
+        while self._waiting:
+            yield self._next()
+
+    def _next(self) -> Settled:
+        frame = self._waiting.popleft()
+        starts_shot = frame.index in self._cuts
+        self._cuts.discard(frame.index)
+        return Settled(frame, starts_shot)
 
 
 class ContentShots:

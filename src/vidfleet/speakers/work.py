@@ -15,7 +15,9 @@ from vidfleet.errors import RecordError
 from vidfleet.speakers import copies
 from vidfleet.speakers.crops import CropRules
 from vidfleet.speakers.drawing import Easel
-from vidfleet.speakers.film import FilmPass, Hearing
+from vidfleet.speakers.film import FilmPass
+from vidfleet.speakers.findings import FilmFiles
+from vidfleet.speakers.hearing import Hearing
 from vidfleet.speakers.identity.groups import write_groups
 from vidfleet.speakers.identity.people_file import read_people
 from vidfleet.speakers.identity.vectors_file import (
@@ -49,6 +51,7 @@ from vidfleet.speakers.page.playable import browser_plays
 from vidfleet.speakers.results.cues import cues_of
 from vidfleet.speakers.seen import Seen
 from vidfleet.speakers.settings import StageSettings
+from vidfleet.speakers.shots import ContentShots, SettledFrames
 from vidfleet.speakers.steps import Step, Steps, content_key, key_of, settings_of
 from vidfleet.speakers.subtitled import write_subtitled
 from vidfleet.speakers.tables import StageClock
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.copies import Take
     from vidfleet.speakers.data import Conversation, FaceVector, GridFrame, Method
+    from vidfleet.speakers.findings import Findings
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.panel_column import PanelStyle
     from vidfleet.speakers.settings import SpeakersSettings
@@ -187,21 +191,37 @@ class Work:
                 steps.enter_context(self._steps.doing(name))
             self._layout.make()
             with ExitStack() as stack:
-                film = stack.enter_context(
-                    FilmPass(
-                        self._settings, self._layout, info=self._source.info, hearing=hearing, stages=self._stages,
-                        clock=self._clock, writes=writes,
-                    )
-                )  # fmt: skip
+                files = stack.enter_context(self._files(writes, hearing))
                 takers = self._first_takers(writes, hearing, stack)
-                for frame in self._clock.timed("pictures", self._source.frames()):
-                    film.take(frame)
-                    self._hand(frame, takers)
-                    progress.at(frame.index)
-                seen = film.finish()
+                self._look(files, hearing, takers, progress)
+                seen = files.finish()
             seen.save(self._layout.folder / SEEN)
-            self._keep_vectors(seen, film.vectors)
+            self._keep_vectors(seen, files.vectors)
         return seen
+
+    def _files(self, writes: Sequence[str], hearing: Hearing) -> FilmFiles:
+        kinds = {"crops"} & {*writes}
+        if "frames" in writes and self._settings.frames == "shot":
+            kinds.add("first_frames")
+        return FilmFiles(self._layout, hearing=hearing, clock=self._clock, writes=kinds)
+
+    def _look(
+        self, findings: Findings, hearing: Hearing, takers: Sequence[tuple[str, Take]], progress: _Progress
+    ) -> None:
+        """Go over the pictures, from the first to the last."""
+        shots = SettledFrames(ContentShots(minimum_s=self._settings.scene_min_sec), clock=self._clock)
+        with FilmPass(
+            self._settings, info=self._source.info, hearing=hearing, stages=self._stages, clock=self._clock,
+            findings=findings,
+        ) as film:  # fmt: skip
+            for frame in self._clock.timed("pictures", self._source.frames()):
+                for settled in shots.push(frame):
+                    film.take(settled.frame, starts_shot=settled.starts_shot)
+                self._hand(frame, takers)
+                progress.at(frame.index)
+            for settled in shots.finish():
+                film.take(settled.frame, starts_shot=settled.starts_shot)
+            film.finish()
 
     def _missing(self, names: Sequence[str]) -> list[str]:
         """What of these is wanted and not there."""
