@@ -28,6 +28,8 @@ class Stages:
     words: WordSource
     embedder: FaceEmbedder | None = None
     """None: faces are not compared, and each track is a person of its own."""
+    device: str = "cpu"
+    """Where the networks compute: ``cuda`` or ``cpu``."""
 
     @property
     def are_heuristic(self) -> bool:
@@ -61,7 +63,7 @@ def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
         weighting=settings.score_weighting,
         device=on,
     )
-    return Stages(yunet, lr_asd, voice_activity, words, _embedder(chosen, threads=threads, device=on))
+    return Stages(yunet, lr_asd, voice_activity, words, _embedder(chosen, threads=threads, device=on), on)
 
 
 def _embedder(chosen: Models, *, threads: int, device: str) -> FaceEmbedder | None:

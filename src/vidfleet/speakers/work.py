@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+
 from vidfleet import __version__
-from vidfleet.errors import RecordError
+from vidfleet.errors import RecordError, SplitError
 from vidfleet.speakers import copies
 from vidfleet.speakers.crops import CropRules
 from vidfleet.speakers.drawing import Easel
@@ -35,6 +39,7 @@ from vidfleet.speakers.layout import (
     GRID_VIDEO,
     GROUPS,
     PANEL,
+    PARTS,
     PEOPLE,
     PICTURES,
     PORTRAITS,
@@ -48,6 +53,9 @@ from vidfleet.speakers.layout import (
 from vidfleet.speakers.media import Sound, VideoSource, extract_sound
 from vidfleet.speakers.page import relative_url
 from vidfleet.speakers.page.playable import browser_plays
+from vidfleet.speakers.parts.leader import Leader
+from vidfleet.speakers.parts.leader import remove as remove_parts
+from vidfleet.speakers.parts.taker import Tools
 from vidfleet.speakers.results.cues import cues_of
 from vidfleet.speakers.seen import Seen
 from vidfleet.speakers.settings import StageSettings
@@ -58,7 +66,7 @@ from vidfleet.speakers.tables import StageClock
 from vidfleet.speakers.telling import Facts, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from vidfleet.speakers.copies import Take
@@ -70,6 +78,7 @@ if TYPE_CHECKING:
     from vidfleet.speakers.stages import Stages
 
     Report = Callable[[str, float], None]
+    Found = tuple[Seen, tuple[FaceVector, ...]]
 
 REPORT_EVERY_S = 0.5
 SOUND_SHARE, DRAWING_SHARE = 0.03, 0.17
@@ -117,7 +126,8 @@ class Work:
         self._source = VideoSource.open(
             places.video, video_stream=settings.video_stream, audio_stream=settings.audio_stream, threads=threads
         )
-        self._steps = Steps(layout.folder, plan_steps(places, layout, settings, stages), kept=(PEOPLE,))
+        kept = (PEOPLE, PARTS) if settings.split else (PEOPLE,)
+        self._steps = Steps(layout.folder, plan_steps(places, layout, settings, stages), kept=kept)
         layout.make()
 
     def run(self) -> None:
@@ -136,8 +146,9 @@ class Work:
                 self._steps.forget(name)
         self._layout.make()
         hearing = self._hear()
-        self._understand(hearing)
-        seen = self._see(hearing)
+        with self._shares(hearing) as leader:
+            self._understand(hearing)
+            seen = self._see(hearing, leader)
         if hearing.sound is None:
             hearing.write(self._layout.sound, 0, seen.frames)
         self._compare(seen)
@@ -177,8 +188,30 @@ class Work:
                 source = self._stages.words.of(self._places.original, zero=self._source.zero, notice=_say)
                 write_words(self._layout.folder / WORDS, source.transcribe(hearing.sound, hearing.speech))
 
-    def _see(self, hearing: Hearing) -> Seen:
-        """The one pass over the pictures, from which all results come."""
+    @contextmanager
+    def _shares(self, hearing: Hearing) -> Iterator[Leader | None]:
+        """Where it is asked for and can be, let other lanes take a share of the pictures in the ``with`` block."""
+        if not self._settings.split or self._has_all_of_the_pictures():
+            remove_parts(self._layout.folder / PARTS)
+            yield None
+            return
+        self._steps.forget("crops")  # of the tracks that were
+        kinds = self._kinds(self._missing(COPIES))
+        tools = Tools(self._source, self._settings, hearing, self._stages, self._clock, kinds)
+        try:
+            leader = Leader(
+                self._layout, tools, key=parts_key(self._places, self._layout, self._settings, self._stages)
+            )  # fmt: skip
+        except SplitError as error:
+            _say(f"The film is seen in one pass, --split or not: {error}.")
+            remove_parts(self._layout.folder / PARTS)
+            yield None
+            return
+        with leader:
+            yield leader
+
+    def _see(self, hearing: Hearing, leader: Leader | None) -> Seen:
+        """The one pass over the pictures, from which all results come; or several over its parts."""
         kept = Seen.load(self._layout.folder / SEEN) if self._has_all_of_the_pictures() else None
         if kept is not None:
             return kept
@@ -187,23 +220,41 @@ class Work:
         with ExitStack() as steps:
             self._steps.forget("crops")  # of the tracks that were
             writes = self._missing(COPIES)
+            if leader is not None:
+                writes = [name for name in writes if self._kinds([name])]  # what is left shares the second pass
             for name in ("pictures", "portraits", *writes):
                 steps.enter_context(self._steps.doing(name))
             self._layout.make()
-            with ExitStack() as stack:
-                files = stack.enter_context(self._files(writes, hearing))
-                takers = self._first_takers(writes, hearing, stack)
-                self._look(files, hearing, takers, progress)
-                seen = files.finish()
+            found = None if leader is None else self._see_parts(leader, writes, hearing, progress)
+            seen, vectors = found or self._see_at_once(writes, hearing, progress)
             seen.save(self._layout.folder / SEEN)
-            self._keep_vectors(seen, files.vectors)
+            self._keep_vectors(seen, vectors)
         return seen
 
+    def _see_parts(self, leader: Leader, writes: Sequence[str], hearing: Hearing, progress: _Progress) -> Found | None:
+        try:
+            crops = [name for name in writes if name == "crops"]  # first frames are JPEGs of the parts
+            return leader.see(lambda: self._files(crops, hearing), progress.at)
+        except SplitError as error:
+            _say(f"The film is seen again, in one pass: {error}.")
+            return None
+
+    def _see_at_once(self, writes: Sequence[str], hearing: Hearing, progress: _Progress) -> Found:
+        with ExitStack() as stack:
+            files = stack.enter_context(self._files(writes, hearing))
+            takers = self._first_takers(writes, hearing, stack)
+            self._look(files, hearing, takers, progress)
+            return files.finish(), files.vectors
+
     def _files(self, writes: Sequence[str], hearing: Hearing) -> FilmFiles:
-        kinds = {"crops"} & {*writes}
-        if "frames" in writes and self._settings.frames == "shot":
+        return FilmFiles(self._layout, hearing=hearing, clock=self._clock, writes=self._kinds(writes))
+
+    def _kinds(self, names: Sequence[str]) -> frozenset[str]:
+        """What of these copies comes out of the search for faces itself, as ``FilmFiles`` calls it."""
+        kinds = {"crops"} & {*names}
+        if "frames" in names and self._settings.frames == "shot":
             kinds.add("first_frames")
-        return FilmFiles(self._layout, hearing=hearing, clock=self._clock, writes=kinds)
+        return frozenset(kinds)
 
     def _look(
         self, findings: Findings, hearing: Hearing, takers: Sequence[tuple[str, Take]], progress: _Progress
@@ -401,6 +452,16 @@ def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stage
         Step("preview", key_of(film=film), (PREVIEW,)),
         Step("panel", panel, PANEL[:1]),
     ]
+
+
+def parts_key(places: Places, layout: Layout, settings: SpeakersSettings, stages: Stages) -> str:
+    """Hash all that the parts of a film depend on, so that only those share it whose results are the same."""
+    keys = {step.name: step.key for step in plan_steps(places, layout, settings, stages)}
+    packages = [metadata.version(name) for name in ("av", "numpy", "onnxruntime", "scenedetect-headless")]
+    return key_of(
+        faces=keys["vectors"], device=stages.device, machine=platform.machine(),
+        packages=[*packages, cv2.__version__],
+    )  # fmt: skip
 
 
 def _named(method: Method) -> list[str]:

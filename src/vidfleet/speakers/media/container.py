@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from vidfleet.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from av.audio.stream import AudioStream
@@ -140,15 +140,21 @@ def flush(stream: VideoStream | AudioStream) -> list[VideoFrame | AudioFrame]:
     return decode(end)
 
 
-def decoded(container: InputContainer, stream: VideoStream | AudioStream, *, name: str) -> Iterator[Decoded]:
-    """Decode one whole stream; damaged packets do not end it.
+def decoded(
+    container: InputContainer,
+    stream: VideoStream | AudioStream,
+    *,
+    name: str,
+    source: Iterable[Packet[Stream]] | None = None,
+) -> Iterator[Decoded]:
+    """Decode one whole stream, or those of its packets that ``source`` gives; damaged packets do not end it.
 
     Raises :class:`BadInputError` where its clock jumps.
     """
     clock = Clock(container, stream)
     continuity = _Continuity(name)
     silent = 0
-    for packet in packets(container, stream):
+    for packet in packets(container, stream) if source is None else source:
         clock.see(packet)
         frames = decode(packet)
         for frame in frames:

@@ -16,14 +16,19 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from vidfleet.speakers.media.container import decoded, opened, read_only
+from vidfleet.speakers.media.key_frames import packets_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
+
+    from vidfleet.speakers.media.key_frames import KeyFrame
 
 _USUAL_DURATION = Fraction(1, 25)
 """Of a picture in a container that tells nothing at all."""
@@ -123,13 +128,20 @@ class Converted:
             return self._bgr
 
 
-def read_pictures(path: Path, stream_index: int, *, threads: int) -> Iterator[Picture]:
-    """All pictures of one stream of a file, in one pass, deinterlaced where they are flagged interlaced."""
+def read_pictures(path: Path, stream_index: int, *, threads: int, start: KeyFrame | None = None) -> Iterator[Picture]:
+    """All pictures of one stream of a file, in one pass, deinterlaced where they are flagged interlaced.
+
+    With ``start`` those from a key frame on; pictures that are stored behind it and shown before it are left out.
+    """
     with opened(path) as container:
         stream = cast("VideoStream", container.streams[stream_index])
         read_only(container, stream)
         set_threads(stream, threads)
-        yield from deinterlaced(timed(container, stream, name=path.name), threads=threads)
+        source = None if start is None else packets_from(container, stream, start, name=path.name)
+        pictures = timed(container, stream, name=path.name, source=source)
+        if start is not None:
+            pictures = (picture for picture in pictures if picture.timing.time >= start.time)
+        yield from deinterlaced(pictures, threads=threads)
 
 
 def set_threads(stream: VideoStream, threads: int) -> None:
@@ -138,7 +150,9 @@ def set_threads(stream: VideoStream, threads: int) -> None:
     stream.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
 
 
-def timed(container: InputContainer, stream: VideoStream, *, name: str) -> Iterator[Picture]:
+def timed(
+    container: InputContainer, stream: VideoStream, *, name: str, source: Iterable[Packet[Stream]] | None = None
+) -> Iterator[Picture]:
     """Decode a stream and give each picture a time: its own, or from the order where it has none.
 
     A picture whose time lies before that of the one before it is shown at once, as players do.
@@ -146,7 +160,7 @@ def timed(container: InputContainer, stream: VideoStream, *, name: str) -> Itera
     """
     step = 1 / stream.guessed_rate if stream.guessed_rate else _USUAL_DURATION
     shown: Fraction | None = None  # the last time that we gave
-    for item in decoded(container, stream, name=name):
+    for item in decoded(container, stream, name=name, source=source):
         frame = cast("VideoFrame", item.frame)
         duration = frame.duration * frame.time_base if frame.duration and frame.time_base else None
         if item.time is not None:

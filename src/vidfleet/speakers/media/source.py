@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from vidfleet.errors import BadInputError
+from vidfleet.errors import BadInputError, SplitError
 from vidfleet.speakers.data import GRID_RATE, GridFrame
 from vidfleet.speakers.media.container import (
     LONGEST_JUMP_S,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+    from vidfleet.speakers.media.key_frames import KeyFrame
     from vidfleet.speakers.media.pictures import Picture, Timing
 
 _REORDERING = 16
@@ -115,19 +116,22 @@ class VideoSource:
                 threads=threads,
             )
 
-    def frames(self) -> Iterator[GridFrame]:
+    def frames(self, start: KeyFrame | None = None) -> Iterator[GridFrame]:
         """The 25 Hz grid in one decode pass; nothing but the current picture is held.
 
         Grid frame i shows the last picture whose time is not after i / 25 s; before the first picture its
         first. The grid ends with the last picture's duration and has at least one frame.
+        With ``start`` it begins with the first grid frame that shows that picture, or one behind it, and counts on
+        as in one pass.
         Raises :class:`BadInputError` where no picture decodes or the clock jumps.
         """
-        index = 0
+        index = 0 if start is None else self.first_index(start)
         current: Picture | None = None
         recent: deque[Timing] = deque(maxlen=_REORDERING)
         converter: Converter | None = None
-        for picture in read_pictures(self.path, self.video_index, threads=self.threads):
+        for picture in read_pictures(self.path, self.video_index, threads=self.threads, start=start):
             if current is None or converter is None:
+                self._check_size(picture.frame, start)
                 converter = Converter(picture.frame, threads=self.threads)
             else:
                 until = self._first_grid_index(picture.timing.time)
@@ -139,6 +143,16 @@ class VideoSource:
             raise BadInputError(f"No picture of {self.path.name!r} can be decoded.")
         end = self._first_grid_index(current.timing.time + self._last_duration(recent))
         yield from self._show(current, index, max(end, 1), converter)
+
+    def _check_size(self, frame: VideoFrame, start: KeyFrame | None) -> None:
+        """All pictures are scaled to the film's first one; who begins later does not see how that was turned."""
+        sides = (frame.height, frame.width) if Orientation.of(frame).transpose else (frame.width, frame.height)
+        if start is not None and sides != (self.info.width, self.info.height):
+            raise SplitError(f"the pictures of {self.path.name!r} change their size")
+
+    def first_index(self, start: KeyFrame) -> int:
+        """The grid frame with which :meth:`frames` begins at a key frame."""
+        return self._first_grid_index(start.time)
 
     def _first_grid_index(self, time: Fraction) -> int:
         """The first grid frame that stands at a time, in the container's seconds, or after it."""
