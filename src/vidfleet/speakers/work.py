@@ -17,6 +17,7 @@ from vidfleet.speakers.crops import CropRules
 from vidfleet.speakers.drawing import Easel
 from vidfleet.speakers.film import FilmPass
 from vidfleet.speakers.findings import FilmFiles
+from vidfleet.speakers.flow import Crew, read_ahead
 from vidfleet.speakers.hearing import Hearing
 from vidfleet.speakers.identity.groups import write_groups
 from vidfleet.speakers.identity.people_file import read_people
@@ -58,7 +59,7 @@ from vidfleet.speakers.tables import StageClock
 from vidfleet.speakers.telling import Facts, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from vidfleet.speakers.copies import Take
@@ -78,6 +79,8 @@ COPIES = ("frames", "grid_video", "crops")
 """What is copied out of the pictures, in the first pass where there is one."""
 FILMS = ("annotated", "preview", "panel")
 """What is drawn in the second pass."""
+FRAMES_AHEAD = 3
+"""Pictures that are decoded before they are asked for, where there is more than one thread."""
 _STAGES = {"crops": "crop_files"}
 """What ``time_log.jsonl`` calls the writing of a copy, where it is not its name."""
 
@@ -190,10 +193,11 @@ class Work:
             for name in ("pictures", "portraits", *writes):
                 steps.enter_context(self._steps.doing(name))
             self._layout.make()
-            with ExitStack() as stack:
-                files = stack.enter_context(self._files(writes, hearing))
-                takers = self._first_takers(writes, hearing, stack)
-                self._look(files, hearing, takers, progress)
+            with Crew(self._threads) as crew, self._files(writes, hearing) as files:
+                with ExitStack() as stack:
+                    films = self._first_films(writes, hearing, crew)
+                    takers = [stack.enter_context(film) for film in films]
+                    self._look(files, hearing, takers, progress, crew)
                 seen = files.finish()
             seen.save(self._layout.folder / SEEN)
             self._keep_vectors(seen, files.vectors)
@@ -206,18 +210,19 @@ class Work:
         return FilmFiles(self._layout, hearing=hearing, clock=self._clock, writes=kinds)
 
     def _look(
-        self, findings: Findings, hearing: Hearing, takers: Sequence[tuple[str, Take]], progress: _Progress
+        self, findings: Findings, hearing: Hearing, takers: Sequence[Take], progress: _Progress, crew: Crew
     ) -> None:
         """Go over the pictures, from the first to the last."""
         shots = SettledFrames(ContentShots(minimum_s=self._settings.scene_min_sec), clock=self._clock)
         with FilmPass(
             self._settings, info=self._source.info, hearing=hearing, stages=self._stages, clock=self._clock,
-            findings=findings,
+            findings=findings, crew=crew,
         ) as film:  # fmt: skip
-            for frame in self._clock.timed("pictures", self._source.frames()):
+            for frame in read_ahead(crew, self._shown("pictures", "pixels"), most=FRAMES_AHEAD):
                 for settled in shots.push(frame):
                     film.take(settled.frame, starts_shot=settled.starts_shot)
-                self._hand(frame, takers)
+                for take in takers:
+                    take(frame)
                 progress.at(frame.index)
             for settled in shots.finish():
                 film.take(settled.frame, starts_shot=settled.starts_shot)
@@ -227,20 +232,26 @@ class Work:
         """What of these is wanted and not there."""
         return [name for name in names if self._wants(name) and not self._steps.is_done(name)]
 
-    def _first_takers(self, names: Sequence[str], hearing: Hearing, stack: ExitStack) -> list[tuple[str, Take]]:
+    def _first_films(
+        self, names: Sequence[str], hearing: Hearing, crew: Crew
+    ) -> Iterator[AbstractContextManager[Take]]:
         """What takes the pictures in the first pass; shots and tracks are known to the pass alone."""
-        takers: list[tuple[str, Take]] = []
         if "frames" in names and self._settings.frames == "all":
-            takers.append(("frames", stack.enter_context(copies.all_frames(self._layout))))
+            yield copies.all_frames(self._layout, crew=crew, clock=self._clock)
         if "grid_video" in names:
-            writer = copies.grid_video(self._layout, self._source.info, hearing)
-            takers.append(("grid_video", stack.enter_context(writer)))
-        return takers
+            video = copies.grid_video(self._layout, self._source.info, hearing)
+            yield self._behind("grid_video", video, crew)
 
-    def _hand(self, frame: GridFrame, takers: Sequence[tuple[str, Take]]) -> None:
-        for name, take in takers:
-            with self._clock.of(_STAGES.get(name, name)):
-                take(frame)
+    def _behind(self, name: str, film: AbstractContextManager[Take], crew: Crew) -> AbstractContextManager[Take]:
+        return copies.behind(film, stage=_STAGES.get(name, name), crew=crew, clock=self._clock)
+
+    def _shown(self, decoded: str, converted: str) -> Iterator[GridFrame]:
+        """The grid's frames, with their pixels; counted as these stages."""
+        for frame in self._clock.timed(decoded, self._source.frames()):
+            if not frame.is_repeat:
+                with self._clock.of(converted):
+                    _ = frame.bgr
+            yield frame
 
     def _has_all_of_the_pictures(self) -> bool:
         """Whether nothing is wanted for which faces must be looked at.
@@ -313,7 +324,6 @@ class Work:
             return
         easel = Easel(self._source, self._layout, seen, hearing.sound, note=self._note(), threads=self._threads)
         films: dict[str, Callable[[], AbstractContextManager[Take]]] = {
-            "frames": lambda: self._frames(seen),
             "grid_video": lambda: copies.grid_video(self._layout, self._source.info, hearing),
             "crops": lambda: copies.crops(self._layout, seen, hearing, self._crop_rules),
             "annotated": easel.annotated,
@@ -325,14 +335,21 @@ class Work:
             for name in wanted:
                 stack.enter_context(self._steps.doing(name))
             self._layout.make()
-            takers = [(name, stack.enter_context(films[name]())) for name in wanted]
-            for frame in self._clock.timed("drawn_pictures", self._source.frames()):
-                self._hand(frame, takers)
+            crew = stack.enter_context(Crew(self._threads))
+            takers = []
+            for name in wanted:
+                film = self._frames(seen, crew) if name == "frames" else self._behind(name, films[name](), crew)
+                takers.append(stack.enter_context(film))
+            frames = self._clock.timed("drawn_pictures", self._source.frames())
+            for frame in read_ahead(crew, frames, most=FRAMES_AHEAD):
+                for take in takers:
+                    take(frame)
                 progress.at(frame.index)
 
-    def _frames(self, seen: Seen) -> AbstractContextManager[Take]:
-        is_all = self._settings.frames == "all"
-        return copies.all_frames(self._layout) if is_all else copies.first_frames(self._layout, seen)
+    def _frames(self, seen: Seen, crew: Crew) -> AbstractContextManager[Take]:
+        if self._settings.frames == "all":
+            return copies.all_frames(self._layout, crew=crew, clock=self._clock)
+        return self._behind("frames", copies.first_frames(self._layout, seen), crew)
 
     @property
     def _crop_rules(self) -> CropRules:
