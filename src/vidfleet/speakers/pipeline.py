@@ -73,7 +73,7 @@ class Speakers:
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         most = max(1, int(share)) if share.isdecimal() else usable
         self._threads = min(self.settings.threads or most, most)
-        cv2.setNumThreads(self._threads)
+        cv2.setNumThreads(1)  # pictures are looked at side by side, each by one thread
         self.stages = load(self.settings, threads=self._threads, device=device)
 
     def process(self, video: str, out: str, report: Report, original: str = "", published: str = "") -> None:

@@ -38,8 +38,10 @@ class Stages:
 
 
 def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
-    """Load the models for ``device``, ``cuda`` or ``cpu``, with so many threads each.
+    """Load the models for ``device``, ``cuda`` or ``cpu``.
 
+    What listens has so many threads each. What looks has one: several threads ask it at once, for one picture or
+    track each, which is faster, and gives the same numbers however many they are.
     Raises :class:`~vidfleet.errors.SetupError` where one cannot be had.
     """
     chosen = models.choose(settings)
@@ -52,20 +54,18 @@ def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
     on: Literal["cuda", "cpu"] = "cuda" if device == "cuda" else "cpu"
     yunet = YuNet(
         chosen.paths["yunet"],
-        threads=threads,
         device=on,
         scale=scale,
         confidence=YUNET_CONFIDENCE if confidence is None else confidence,
     )
     lr_asd = LrAsd(
         chosen.paths[models.asd_weights(settings)],
-        threads=threads,
         weighting=settings.score_weighting,
         device=on,
     )
-    return Stages(yunet, lr_asd, voice_activity, words, _embedder(chosen, threads=threads, device=on), on)
+    return Stages(yunet, lr_asd, voice_activity, words, _embedder(chosen, device=on), on)
 
 
-def _embedder(chosen: Models, *, threads: int, device: str) -> FaceEmbedder | None:
+def _embedder(chosen: Models, *, device: str) -> FaceEmbedder | None:
     name = models.embedder_of(chosen)
-    return None if name == "none" else EMBEDDERS[name](chosen.paths[name], threads=threads, device=device)
+    return None if name == "none" else EMBEDDERS[name](chosen.paths[name], device=device)

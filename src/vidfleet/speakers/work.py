@@ -19,8 +19,9 @@ from vidfleet.errors import RecordError, SplitError
 from vidfleet.speakers import copies
 from vidfleet.speakers.crops import CropRules
 from vidfleet.speakers.drawing import Easel
-from vidfleet.speakers.film import FilmPass
+from vidfleet.speakers.film import FRAMES_AHEAD, FilmPass, frames_ahead
 from vidfleet.speakers.findings import FilmFiles
+from vidfleet.speakers.flow import Crew, read_ahead
 from vidfleet.speakers.hearing import Hearing
 from vidfleet.speakers.identity.groups import write_groups
 from vidfleet.speakers.identity.people_file import read_people
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from vidfleet.speakers.copies import Take
-    from vidfleet.speakers.data import Conversation, FaceVector, GridFrame, Method
+    from vidfleet.speakers.data import Conversation, FaceVector, Method
     from vidfleet.speakers.findings import Findings
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.panel_column import PanelStyle
@@ -240,10 +241,11 @@ class Work:
             return None
 
     def _see_at_once(self, writes: Sequence[str], hearing: Hearing, progress: _Progress) -> Found:
-        with ExitStack() as stack:
-            files = stack.enter_context(self._files(writes, hearing))
-            takers = self._first_takers(writes, hearing, stack)
-            self._look(files, hearing, takers, progress)
+        with Crew(self._threads) as crew, self._files(writes, hearing) as files:
+            with ExitStack() as stack:
+                films = self._first_films(writes, hearing, crew)
+                takers = [stack.enter_context(film) for film in films]
+                self._look(files, hearing, takers, progress, crew)
             return files.finish(), files.vectors
 
     def _files(self, writes: Sequence[str], hearing: Hearing) -> FilmFiles:
@@ -257,18 +259,19 @@ class Work:
         return frozenset(kinds)
 
     def _look(
-        self, findings: Findings, hearing: Hearing, takers: Sequence[tuple[str, Take]], progress: _Progress
+        self, findings: Findings, hearing: Hearing, takers: Sequence[Take], progress: _Progress, crew: Crew
     ) -> None:
         """Go over the pictures, from the first to the last."""
         shots = SettledFrames(ContentShots(minimum_s=self._settings.scene_min_sec), clock=self._clock)
         with FilmPass(
             self._settings, info=self._source.info, hearing=hearing, stages=self._stages, clock=self._clock,
-            findings=findings,
+            findings=findings, crew=crew,
         ) as film:  # fmt: skip
-            for frame in self._clock.timed("pictures", self._source.frames()):
+            for frame in frames_ahead(self._source.frames(), crew, self._clock):
                 for settled in shots.push(frame):
                     film.take(settled.frame, starts_shot=settled.starts_shot)
-                self._hand(frame, takers)
+                for take in takers:
+                    take(frame)
                 progress.at(frame.index)
             for settled in shots.finish():
                 film.take(settled.frame, starts_shot=settled.starts_shot)
@@ -278,20 +281,18 @@ class Work:
         """What of these is wanted and not there."""
         return [name for name in names if self._wants(name) and not self._steps.is_done(name)]
 
-    def _first_takers(self, names: Sequence[str], hearing: Hearing, stack: ExitStack) -> list[tuple[str, Take]]:
+    def _first_films(
+        self, names: Sequence[str], hearing: Hearing, crew: Crew
+    ) -> Iterator[AbstractContextManager[Take]]:
         """What takes the pictures in the first pass; shots and tracks are known to the pass alone."""
-        takers: list[tuple[str, Take]] = []
         if "frames" in names and self._settings.frames == "all":
-            takers.append(("frames", stack.enter_context(copies.all_frames(self._layout))))
+            yield copies.all_frames(self._layout, crew=crew, clock=self._clock)
         if "grid_video" in names:
-            writer = copies.grid_video(self._layout, self._source.info, hearing)
-            takers.append(("grid_video", stack.enter_context(writer)))
-        return takers
+            video = copies.grid_video(self._layout, self._source.info, hearing)
+            yield self._behind("grid_video", video, crew)
 
-    def _hand(self, frame: GridFrame, takers: Sequence[tuple[str, Take]]) -> None:
-        for name, take in takers:
-            with self._clock.of(_STAGES.get(name, name)):
-                take(frame)
+    def _behind(self, name: str, film: AbstractContextManager[Take], crew: Crew) -> AbstractContextManager[Take]:
+        return copies.behind(film, stage=_STAGES.get(name, name), crew=crew, clock=self._clock)
 
     def _has_all_of_the_pictures(self) -> bool:
         """Whether nothing is wanted for which faces must be looked at.
@@ -364,7 +365,6 @@ class Work:
             return
         easel = Easel(self._source, self._layout, seen, hearing.sound, note=self._note(), threads=self._threads)
         films: dict[str, Callable[[], AbstractContextManager[Take]]] = {
-            "frames": lambda: self._frames(seen),
             "grid_video": lambda: copies.grid_video(self._layout, self._source.info, hearing),
             "crops": lambda: copies.crops(self._layout, seen, hearing, self._crop_rules),
             "annotated": easel.annotated,
@@ -376,14 +376,21 @@ class Work:
             for name in wanted:
                 stack.enter_context(self._steps.doing(name))
             self._layout.make()
-            takers = [(name, stack.enter_context(films[name]())) for name in wanted]
-            for frame in self._clock.timed("drawn_pictures", self._source.frames()):
-                self._hand(frame, takers)
+            crew = stack.enter_context(Crew(self._threads))
+            takers = []
+            for name in wanted:
+                film = self._frames(seen, crew) if name == "frames" else self._behind(name, films[name](), crew)
+                takers.append(stack.enter_context(film))
+            frames = self._clock.timed("drawn_pictures", self._source.frames())
+            for frame in read_ahead(crew, frames, most=FRAMES_AHEAD):
+                for take in takers:
+                    take(frame)
                 progress.at(frame.index)
 
-    def _frames(self, seen: Seen) -> AbstractContextManager[Take]:
-        is_all = self._settings.frames == "all"
-        return copies.all_frames(self._layout) if is_all else copies.first_frames(self._layout, seen)
+    def _frames(self, seen: Seen, crew: Crew) -> AbstractContextManager[Take]:
+        if self._settings.frames == "all":
+            return copies.all_frames(self._layout, crew=crew, clock=self._clock)
+        return self._behind("frames", copies.first_frames(self._layout, seen), crew)
 
     @property
     def _crop_rules(self) -> CropRules:
