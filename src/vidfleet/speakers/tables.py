@@ -165,10 +165,16 @@ class StageClock:
                 return
             yield item  # type: ignore[misc]
 
-    def write(self, path: Path, *, video_name: str) -> None:
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Those that ran, in order of their first start."""
+        return tuple(self._spent)
+
+    def write(self, path: Path, *, video_name: str, devices: Mapping[str, str]) -> None:
         """Write ``time_log.jsonl``: a line for each stage, in order of its first start.
 
-        ``ts_start`` and ``ts_end`` are the clock at its first and last moment; ``elapsed_sec`` is its own time.
+        ``ts_start`` and ``ts_end`` are the clock at its first and last moment; ``elapsed_sec`` is its own time;
+        ``device`` is what computed it, the processor where ``devices`` does not have it.
         """
         with path.open("w", encoding="utf-8") as file:
             for stage, spent in self._spent.items():
@@ -177,6 +183,7 @@ class StageClock:
                     "ts_start": round(self._first[stage], 3),
                     "ts_end": round(self._last[stage], 3),
                     "elapsed_sec": round(spent, 6),
+                    "device": devices.get(stage, "cpu"),
                     "pid": os.getpid(),
                     "video_name": video_name,
                 }

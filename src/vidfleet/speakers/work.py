@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet import __version__
 from vidfleet.errors import RecordError
-from vidfleet.speakers import copies
+from vidfleet.speakers import copies, ran_on
 from vidfleet.speakers.crops import CropRules
 from vidfleet.speakers.drawing import Easel
 from vidfleet.speakers.film import FilmPass, Hearing
@@ -111,8 +111,9 @@ class Work:
         self._clock = StageClock()
         layout.make()
         self._source = VideoSource.open(
-            places.video, video_stream=settings.video_stream, audio_stream=settings.audio_stream, threads=threads
-        )
+            places.video, video_stream=settings.video_stream, audio_stream=settings.audio_stream, threads=threads,
+            decode_on=stages.decode_on,
+        )  # fmt: skip
         self._steps = Steps(layout.folder, plan_steps(places, layout, settings, stages), kept=(PEOPLE,))
         layout.make()
 
@@ -147,8 +148,17 @@ class Work:
             self._steps.forget("vectors")
         if not self._wants_portraits:
             self._steps.forget("portraits")
-        self._clock.write(self._layout.work("time_log.jsonl"), video_name=self._places.original.stem)
+        self._say_what_ran()
         self._report("done", 1.0)
+
+    def _say_what_ran(self) -> None:
+        """How long each stage took, and what computed it."""
+        decoding, path = self._source.decoding, self._layout.work("time_log.jsonl")
+        devices = ran_on.devices_of(self._stages, decoding)
+        self._clock.write(path, video_name=self._places.original.stem, devices=devices)
+        said = ran_on.describe(self._stages, decoding, threads=self._threads, ran=self._clock.stages)
+        if said:
+            _say(said)
 
     def _hear(self) -> Hearing:
         """The sound track into ``audio.wav``, and when somebody speaks in it."""

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vidfleet.speakers.nets.onnx_graph import Graph, open_session
+from vidfleet.speakers.nets.onnx_graph import Graph
+from vidfleet.speakers.nets.session import open_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
