@@ -192,9 +192,11 @@ def _decode(
 
     Cells run row by row. A box is (dx, dy, log w, log h) of its centre from the cell's corner, in strides.
     """
-    # A mean of two numbers up to 1 that reaches the confidence needs each at its square, but for rounding. Few cells
-    # of 5000 have one of them, and the rest is computed for those alone: 0.04 instead of 0.24 ms a picture.
+    # A mean of two numbers up to 1 that reaches the confidence needs each at its square, but for rounding. Of 5000
+    # cells few have one of them, and the rest is computed for those alone.
     maybe = np.flatnonzero(obj[:, 0] >= confidence**2 * (1 - 1e-6))
+    if not len(maybe):
+        return np.zeros(0), np.zeros((0, 7, 2))
     scores = np.sqrt(np.clip(cls[maybe, 0], 0, 1).astype(np.float64) * np.clip(obj[maybe, 0], 0, 1))
     sure = scores >= confidence
     chosen, scores = maybe[sure], scores[sure]
