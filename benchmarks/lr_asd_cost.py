@@ -141,7 +141,7 @@ class Watched(LrAsdNet):
         return self._timed("faces by themselves", super().look, faces)
 
     def move(self, block: int, frames: Any, *, before: bool = False, after: bool = False) -> Any:  # noqa: ANN401
-        where = "windows' edges" if frames.shape[1] <= EDGE_FRAMES else "faces over time"
+        where = "windows' edges" if frames.shape[2] <= EDGE_FRAMES else "faces over time"
         return self._timed(f"{where}, block {block}", super().move, block, frames, before=before, after=after)
 
     def detect(self, features: Any) -> Any:  # noqa: ANN401
@@ -174,7 +174,7 @@ def at_once(net: LrAsdNet) -> list[AtOnce]:
     """The face encoder on so many seconds of faces at once, in turns."""
 
     def see(faces: NDArray[np.uint8]) -> None:
-        frames = net.look(faces)
+        frames = net.look(faces[None])
         for block in BLOCKS:
             frames = net.move(block, np.ascontiguousarray(frames), before=True, after=True)
 

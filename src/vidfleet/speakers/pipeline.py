@@ -82,7 +82,8 @@ class Speakers:
         What an earlier call left in ``out`` is used where it is whole and depends on nothing that has changed.
         Raises :class:`~vidfleet.errors.BadInputError` where the video cannot be read.
         """
-        from vidfleet.speakers.work import Places, Work
+        from vidfleet.speakers.step_plan import Places
+        from vidfleet.speakers.work import Work
 
         places = Places(Path(video), Path(original or video), Path(published or out))
         layout = Layout(Path(out))
@@ -95,7 +96,7 @@ class Speakers:
         Raises :class:`~vidfleet.errors.SplitError` where it goes by other settings, models or versions.
         """
         from vidfleet.speakers.parts.helper import help_with
-        from vidfleet.speakers.work import Places
+        from vidfleet.speakers.step_plan import Places
 
         places = Places(Path(video), Path(original or video), Path(published or out))
         layout = Layout(Path(out))

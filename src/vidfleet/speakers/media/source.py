@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import av
 
@@ -21,6 +21,7 @@ from vidfleet.speakers.media.container import (
     pick_video,
     read_only,
 )
+from vidfleet.speakers.media.decoder import Decoding
 from vidfleet.speakers.media.pictures import Converted, Converter, Orientation, read_pictures, set_threads
 from vidfleet.speakers.media.start import find_start
 
@@ -80,6 +81,8 @@ class VideoSource:
     tick: Fraction
     """The unit of the pictures' times in seconds."""
     threads: int
+    decoding: Decoding
+    """Where its pictures are decoded, as far as that is known by now."""
 
     @classmethod
     def open(
@@ -89,8 +92,11 @@ class VideoSource:
         video_stream: int | None = None,
         audio_stream: int | None = None,
         threads: int = 1,
+        decode_on: Literal["cpu", "cuda"] = "cpu",
     ) -> VideoSource:
         """Look at a video: decode its first picture and its first sound.
+
+        ``decode_on`` a GPU where it has a decoder that can; see ``decoder``.
 
         Streams have the numbers that the file gives them (and ffprobe shows), from 0; by default the one
         marked default is taken, else the first, and never a cover picture.
@@ -114,6 +120,7 @@ class VideoSource:
                 audio_stream=audio_stream,
                 tick=video.time_base or _CLOCK_ROUNDING,
                 threads=threads,
+                decoding=Decoding(decode_on, codec=info.codec, size=(start.frame.width, start.frame.height)),
             )
 
     def frames(self, start: KeyFrame | None = None) -> Iterator[GridFrame]:
@@ -129,7 +136,8 @@ class VideoSource:
         current: Picture | None = None
         recent: deque[Timing] = deque(maxlen=_REORDERING)
         converter: Converter | None = None
-        for picture in read_pictures(self.path, self.video_index, threads=self.threads, start=start):
+        pictures = read_pictures(self.path, self.video_index, threads=self.threads, start=start, decoding=self.decoding)
+        for picture in pictures:
             if current is None or converter is None:
                 self._check_size(picture.frame, start)
                 converter = Converter(picture.frame, threads=self.threads)
