@@ -76,8 +76,8 @@ def test_a_copy_plays_and_keeps_the_films_time(
     sound = extract_sound(path, tmp_path / "audio.wav", zero=source.zero)
     target = tmp_path / "preview.mp4"
     with PreviewWriter(source, target, sound=sound) as preview:
-        for frame in source.frames():
-            preview.write(frame.bgr)
+        for frame in source.frames(keeps_planes=True):
+            preview.write(frame.planes)
     copy = VideoSource.open(target)
     assert browser_plays(copy)
     with av.open(str(target)) as container:
@@ -95,8 +95,8 @@ def test_a_copy_of_a_late_film_starts_at_its_zero(make_clip: MakeClip, find_even
     source = VideoSource.open(path)
     target = tmp_path / "preview.mp4"
     with PreviewWriter(source, target, sound=None) as preview:
-        for frame in source.frames():
-            preview.write(frame.bgr)
+        for frame in source.frames(keeps_planes=True):
+            preview.write(frame.planes)
     found, expected = find_events(target), find_events(path)
     assert found.white_s == expected.white_s
     np.testing.assert_allclose(found.tone_s, expected.tone_s, atol=0.025)

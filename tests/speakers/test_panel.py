@@ -15,6 +15,7 @@ from tests.speakers.talks import LANGUAGES, SENTENCES, conversation_of, drawn_fa
 from vidfleet.speakers.data import Conversation, Turn
 from vidfleet.speakers.fonts import Fonts
 from vidfleet.speakers.media import MediaInfo, VideoSource, extract_sound
+from vidfleet.speakers.media.planes import Colours
 from vidfleet.speakers.palette import OFF_SCREEN, colour_of, rgb_of
 from vidfleet.speakers.panel import PanelPainter, PanelStyle, PanelWriter, film_and_panel
 from vidfleet.speakers.panel_column import LONGEST_MESSAGE, THEMES, messages_of
@@ -29,7 +30,9 @@ NAMES = ("Ann", "今日子", "Ünïcödé von und zu Hohenzollern-Sigmaringen")
 
 
 def info_of(width: int, height: int, aspect: Fraction | int = 1) -> MediaInfo:
-    return MediaInfo(width, height, Fraction(aspect), Fraction(25), 60.0, 1500, "h264", has_sound=True)
+    return MediaInfo(
+        width, height, Fraction(aspect), Fraction(25), 60.0, 1500, "h264", has_sound=True, colours=Colours()
+    )
 
 
 def grey(width: int, height: int) -> NDArray[np.uint8]:

@@ -194,7 +194,7 @@ class Work:
                     )
                 )  # fmt: skip
                 takers = self._first_takers(writes, hearing, stack)
-                for frame in self._clock.timed("pictures", self._source.frames()):
+                for frame in self._clock.timed("pictures", self._source.frames(keeps_planes="grid_video" in writes)):
                     film.take(frame)
                     self._hand(frame, takers)
                     progress.at(frame.index)
@@ -306,7 +306,7 @@ class Work:
                 stack.enter_context(self._steps.doing(name))
             self._layout.make()
             takers = [(name, stack.enter_context(films[name]())) for name in wanted]
-            for frame in self._clock.timed("drawn_pictures", self._source.frames()):
+            for frame in self._clock.timed("drawn_pictures", self._source.frames(keeps_planes=True)):
                 self._hand(frame, takers)
                 progress.at(frame.index)
 
