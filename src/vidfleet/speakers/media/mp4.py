@@ -89,7 +89,7 @@ class Mp4Writer:
     def write(self, bgr: NDArray[np.uint8]) -> None:
         """Append one picture (height, width, 3)."""
         self._check((bgr.shape[1], bgr.shape[0]))
-        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(bgr), format="bgr24")
         self._append(
             self._reformatter.reformat(
                 frame, format=FORMAT, dst_colorspace=self._colours.matrix, dst_color_range=ColorRange.MPEG,

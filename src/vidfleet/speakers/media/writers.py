@@ -82,7 +82,7 @@ class AviWriter:
     def write(self, bgr: NDArray[np.uint8]) -> None:
         """Append one picture (height, width, 3)."""
         self._check((bgr.shape[1], bgr.shape[0]))
-        self._append(av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24"))
+        self._append(av.VideoFrame.from_ndarray(np.ascontiguousarray(bgr), format="bgr24"))
 
     def write_planes(self, planes: Planes) -> None:
         """Append one picture as it comes from a decoder."""
