@@ -37,8 +37,10 @@ from vidfleet.speakers.layout import SEEN, Layout
 from vidfleet.speakers.media import Sound, VideoSource, extract_sound, write_wav
 from vidfleet.speakers.media.mp4 import Mp4Writer
 from vidfleet.speakers.media.pictures import Converted, Converter, read_pictures
+from vidfleet.speakers.panel import PanelPainter
 from vidfleet.speakers.panel_column import PanelStyle
 from vidfleet.speakers.pipeline import Speakers
+from vidfleet.speakers.portraits import faces_of
 from vidfleet.speakers.seen import Seen
 from vidfleet.speakers.telling import tell
 
@@ -89,7 +91,7 @@ def make_film(clip: Path, target: Path) -> None:
         while written < SECONDS * GRID_RATE:
             for frame in source.frames(keeps_planes=True):
                 if written < SECONDS * GRID_RATE:
-                    writer.write_planes(frame.planes)
+                    writer.write(frame.planes)
                     written += 1
     starts = range(0, SECONDS, LINE_S)
     lines = [f"{at}\n00:00:{at:02d},000 --> 00:00:{at + 2:02d},500\nWhat is said at {at} seconds.\n" for at in starts]
@@ -133,6 +135,10 @@ def makers(film: Film, work: Path) -> dict[str, tuple[Path, AbstractContextManag
     def easel(layout: Layout) -> Easel:
         return Easel(source, layout, seen, hearing.sound, note="", threads=1)
 
+    def panel_painter(layout: Layout) -> PanelPainter:
+        faces = faces_of(layout.portraits, film.conversation.persons)
+        return PanelPainter(film.conversation, seen.tracks, info=info, faces=faces)
+
     rules, style = CropRules(info.pixel_aspect), PanelStyle()
     made: dict[str, Callable[[Layout], AbstractContextManager[Take]]] = {
         "planes alone": lambda _: only(lambda frame: frame.planes),
@@ -147,6 +153,7 @@ def makers(film: Film, work: Path) -> dict[str, tuple[Path, AbstractContextManag
         "before annotated": lambda layout: written_by_bgr.annotated(layout, info, seen),
         "before preview": lambda layout: written_by_bgr.preview(layout, source, hearing),
         "before grid_video": lambda layout: written_by_bgr.grid_video(layout, info, hearing),
+        "before panel": lambda layout: written_by_bgr.panel(layout, source, hearing, panel_painter(layout)),
     }
     return {name: ((layout := place(name)).folder, make(layout)) for name, make in made.items()}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
 
-from tests.speakers.stills import planes_of
+from tests.speakers.stills import SD, planes_of
 from vidfleet.speakers.media import AviWriter, VideoSource, add_sound
 from vidfleet.speakers.media.mp4 import Mp4Writer
 from vidfleet.speakers.media.pictures import Orientation
@@ -216,7 +216,7 @@ def test_captions_and_key_frames_of_the_film_are_not_taken_over(tmp_path: Path) 
     source = VideoSource.open(film)
     with Mp4Writer(tmp_path / "copy.mp4", width=320, height=240, colours=source.info.colours) as writer:
         for shown_frame in source.frames(keeps_planes=True):
-            writer.write_planes(shown_frame.planes)
+            writer.write(shown_frame.planes)
     for path in (copy_of(film), tmp_path / "copy.mp4"):
         with av.open(path) as container:
             keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
@@ -225,7 +225,9 @@ def test_captions_and_key_frames_of_the_film_are_not_taken_over(tmp_path: Path) 
 
 def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
     wrong = planes_of(np.zeros((96, 64, 3), np.uint8))
-    with AviWriter(tmp_path / "a.avi", width=96, height=64) as avi, pytest.raises(ValueError, match="does not fit"):
-        avi.write_planes(wrong)
-    with Mp4Writer(tmp_path / "a.mp4", width=96, height=64) as mp4, pytest.raises(ValueError, match="does not fit"):
-        mp4.write_planes(wrong)
+    with AviWriter(tmp_path / "a.avi", width=96, height=64) as avi:
+        with pytest.raises(ValueError, match="does not fit"):
+            avi.write_planes(wrong)
+    with Mp4Writer(tmp_path / "a.mp4", width=96, height=64, colours=SD) as mp4:
+        with pytest.raises(ValueError, match="does not fit"):
+            mp4.write(wrong)

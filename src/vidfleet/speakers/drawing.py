@@ -1,6 +1,6 @@
 """The films that are made of a film, each fed with the grid's pictures: all that are wanted share one pass.
 
-Annotated film and preview take a picture's planes, the panel its BGR.
+They take a picture's planes, which none of them writes to.
 """
 
 from __future__ import annotations
@@ -64,9 +64,10 @@ class Easel:
             faces=faces_of(self.layout.portraits, conversation.persons),
             style=style,
             note=self.note,
+            threads=self.threads,
         )
         for notice in painter.notices():
             say(notice)
         target = self.layout.folder / PANEL[0]
         with PanelWriter(painter, target, source=self.source, sound=self.sound, threads=self.threads) as writer:
-            yield lambda frame: writer.write(frame.index, frame.bgr)
+            yield lambda frame: writer.write(frame.index, frame.planes)

@@ -34,6 +34,8 @@ _FARTHEST_PX = 100_000
 Bgr = tuple[int, int, int]
 Parts = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 """Y, U and V."""
+STEPS = (1, 2, 2)
+"""Pixels to each of their numbers, along a side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +98,16 @@ class Painter:
 
     def _mark(self, drawn: Planes, box: NDArray[np.float64], score: float, index: int) -> None:
         thick = _thickness(drawn.size)
-        x1, y1, x2, y2 = (_even(edge - thick / 2) for edge in np.clip(box, -_FARTHEST_PX, _FARTHEST_PX).tolist())
         unknown = np.isnan(score)
         colour = UNKNOWN if unknown else SPEAKING if score > 0 else SILENT
-        _frame(drawn, (x1, y1, x2 + thick, y2 + thick), thick, colour)
+        left, top = put_frame(drawn.arrays, box, thick, colour, colours=drawn.colours)
         text = f"{index}" if unknown else f"{index}: {score:+.1f}"
-        self._label(drawn, text, left=x1, bottom=y1 + thick, colour=colour)
+        self._label(drawn, text, left=left, bottom=top + thick, colour=colour)
 
     def _label(self, drawn: Planes, text: str, *, left: int, bottom: int, colour: Bgr = UNKNOWN) -> None:
         """White text on a plate, moved where needed so that it stays in the picture."""
         plate = self._plate(text, colour, _unit(drawn.size), drawn.colours)
-        height, width = plate[0].shape
-        left = max(0, min(left, drawn.size[0] - width)) // 2 * 2
-        top = max(0, min(bottom, drawn.size[1]) - height) // 2 * 2
-        for array, part, step in zip(drawn.arrays, plate, (1, 2, 2), strict=True):
-            under = array[top // step : (top + height) // step, left // step : (left + width) // step]
-            under[:] = part[: under.shape[0], : under.shape[1]]
+        put_plate(drawn.arrays, plate, left=left, bottom=bottom)
 
 
 def _unit(size: tuple[int, int]) -> int:
@@ -128,22 +124,39 @@ def _even(value: float) -> int:
     return 2 * round(value / 2)
 
 
-def _frame(drawn: Planes, edges: tuple[int, int, int, int], thick: int, colour: Bgr) -> None:
-    """Four bars along the inside of a rectangle x1, y1, x2, y2, so far as they are in the picture."""
-    x1, y1, x2, y2 = edges
-    bars = (x1, y1, x2, y1 + thick), (x1, y2 - thick, x2, y2), (x1, y1, x1 + thick, y2), (x2 - thick, y1, x2, y2)
-    values = drawn.colours.planes_of(np.full((2, 2, 3), colour, np.uint8))
-    for array, value, step in zip(drawn.arrays, values, (1, 2, 2), strict=True):
+def up_to_even(length: int) -> int:
+    """The next even number."""
+    return (length + 1) // 2 * 2
+
+
+def put_frame(drawn: Parts, box: NDArray[np.float64], thick: int, colour: Bgr, *, colours: Colours) -> tuple[int, int]:
+    """Draw lines of an even thickness around a box (4,), anywhere. Returns the outer corner: column, row."""
+    x1, y1, x2, y2 = (_even(edge - thick / 2) for edge in np.clip(box, -_FARTHEST_PX, _FARTHEST_PX).tolist())
+    right, below = x2 + thick, y2 + thick
+    bars = (x1, y1, right, y1 + thick), (x1, y2, right, below), (x1, y1, x1 + thick, below), (x2, y1, right, below)
+    values = colours.planes_of(np.full((2, 2, 3), colour, np.uint8))
+    for array, value, step in zip(drawn, values, STEPS, strict=True):
         for bar in bars:
-            left, top, right, bottom = (max(0, edge) // step for edge in bar)
-            array[top:bottom, left:right] = value[0, 0]
+            from_column, from_row, to_column, to_row = (max(0, edge) // step for edge in bar)
+            array[from_row:to_row, from_column:to_column] = value[0, 0]
+    return x1, y1
+
+
+def put_plate(drawn: Parts, plate: Parts, *, left: int, bottom: int) -> None:
+    """Lay a plate with even sides over a picture, moved where needed so that it stays in it."""
+    (height, width), (rows, columns) = plate[0].shape, drawn[0].shape
+    left = max(0, min(left, columns - width)) // 2 * 2
+    top = max(0, min(bottom, rows) - height) // 2 * 2
+    for array, part, step in zip(drawn, plate, STEPS, strict=True):
+        under = array[top // step : (top + height) // step, left // step : (left + width) // step]
+        under[:] = part[: under.shape[0], : under.shape[1]]
 
 
 def _plate(text: str, colour: Bgr, unit: int, colours: Colours) -> Parts:
     """White text on a plate of a colour, with even sides."""
     scale, thick = unit * 0.28, max(1, unit // 2)
     (width, height), below = cv2.getTextSize(text, FONT, scale, thick)
-    rows, columns = ((side + 1) // 2 * 2 for side in (height + below + unit, width + 2 * unit))
+    rows, columns = up_to_even(height + below + unit), up_to_even(width + 2 * unit)
     bgr = np.full((rows, columns, 3), colour, np.uint8)
     cv2.putText(bgr, text, (unit, rows - below), FONT, scale, (255, 255, 255), thick, cv2.LINE_AA)
     return colours.planes_of(bgr)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange
 
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE
 from vidfleet.speakers.media.container import opened, packets, pick_audio, read_only
-from vidfleet.speakers.media.planes import FORMAT, Colours
+from vidfleet.speakers.media.planes import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
     from av.stream import Stream
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
-    from numpy.typing import NDArray
 
-    from vidfleet.speakers.media.planes import Planes
+    from vidfleet.speakers.media.planes import Colours, Planes
     from vidfleet.speakers.media.sound import Sound
     from vidfleet.speakers.media.source import VideoSource
 
@@ -37,15 +35,11 @@ _STEADY = frozenset({"mp4", "matroska", "avi"})
 """Containers whose clock is not set back in mid film, as that of joined transport streams is."""
 
 
-_HD = Colours(is_709=True, is_told=True)
-"""Of pictures that are made here."""
-
-
 class Mp4Writer:
     """An MP4 file that grows picture by picture: H.264 at 25 frames/s.
 
     The sound is ``source``'s own, its packets copied, where :data:`SOUND_THAT_FITS`; else ``sound`` as AAC, 16 kHz
-    mono. It ends with the pictures. The file says what its ``colours`` mean; planes come with the same ones. A context
+    mono. It ends with the pictures. The file says which ``colours`` its pictures have. A context
     manager; the file is whole when it has ended.
     """
 
@@ -55,17 +49,16 @@ class Mp4Writer:
         *,
         width: int,
         height: int,
+        colours: Colours,
         source: VideoSource | None = None,
         sound: Sound | None = None,
-        colours: Colours = _HD,
         crf: int = 23,
         preset: str = "veryfast",
         threads: int = 1,
     ) -> None:
         if width % 2 or height % 2:
             raise ValueError(f"{width} x {height}: both sides must be even for H.264")
-        self._size, self._colours = (width, height), colours
-        self._reformatter, self._threads = VideoReformatter(), threads
+        self._size = (width, height)
         self._container = av.open(path.absolute(), mode="w", format="mp4")
         self._video = _add_h264(self._container, self._size, colours, crf=crf, preset=preset, threads=threads)
         self._sound = _sound_of(self._container, source, sound)
@@ -86,27 +79,11 @@ class Mp4Writer:
             self._sound.close()
             self._container.close()
 
-    def write(self, bgr: NDArray[np.uint8]) -> None:
-        """Append one picture (height, width, 3)."""
-        self._check((bgr.shape[1], bgr.shape[0]))
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(bgr), format="bgr24")
-        self._append(
-            self._reformatter.reformat(
-                frame, format=FORMAT, dst_colorspace=self._colours.matrix, dst_color_range=ColorRange.MPEG,
-                threads=self._threads,
-            )
-        )  # fmt: skip
-
-    def write_planes(self, planes: Planes) -> None:
-        """Append one picture as it comes from a decoder."""
-        self._check(planes.size)
-        self._append(planes.frame)
-
-    def _check(self, size: tuple[int, int]) -> None:
-        if size != self._size:
-            raise ValueError(f"a picture of {size} does not fit a video of {self._size}")
-
-    def _append(self, frame: VideoFrame) -> None:
+    def write(self, planes: Planes) -> None:
+        """Append one picture."""
+        if planes.size != self._size:
+            raise ValueError(f"a picture of {planes.size} does not fit a video of {self._size}")
+        frame = planes.frame
         frame.pts, frame.time_base = self._frames, Fraction(1, GRID_RATE)
         self._container.mux(self._video.encode(frame))
         self._frames += 1

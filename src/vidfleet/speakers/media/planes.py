@@ -112,6 +112,16 @@ def scaled(planes: Planes, size: tuple[int, int], reformatter: VideoReformatter,
     return Planes(frame, planes.colours)
 
 
+def pixels(planes: Planes, size: tuple[int, int], reformatter: VideoReformatter, *, threads: int) -> NDArray[np.uint8]:
+    """What a player shows, in a size (width, height): BGR (height, width, 3)."""
+    matrix = planes.colours.matrix
+    bgr = reformatter.reformat(
+        planes.frame, width=size[0], height=size[1], format="bgr24", interpolation=_BY_AREA,
+        src_colorspace=matrix, dst_colorspace=matrix, threads=threads,
+    )  # fmt: skip
+    return np.asarray(bgr.to_ndarray(), np.uint8)
+
+
 def planes_in(
     frame: VideoFrame, colours: Colours, *, size: tuple[int, int], reformatter: VideoReformatter, threads: int
 ) -> Planes:

@@ -94,4 +94,4 @@ class PreviewWriter:
 
     def write(self, planes: Planes) -> None:
         """Append the next grid frame's picture, full size."""
-        self._writer.write_planes(scaled(planes, self._size, self._reformatter, threads=self._threads))
+        self._writer.write(scaled(planes, self._size, self._reformatter, threads=self._threads))
