@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.speakers.stills import Still
 from vidfleet.errors import SetupError
-from vidfleet.speakers.data import Face, GridFrame, Still
+from vidfleet.speakers.data import Face, GridFrame
 from vidfleet.speakers.faces import FaceDetector, HaarFaces, View, YuNet
 from vidfleet.speakers.weights import find_weight
 

@@ -10,7 +10,8 @@ import pytest
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
-from vidfleet.speakers.data import GridFrame, Shot, Still
+from tests.speakers.stills import Still
+from vidfleet.speakers.data import GridFrame, Shot
 from vidfleet.speakers.shots import Content, ContentShots, grid_time, shots_between
 
 if TYPE_CHECKING:

@@ -52,11 +52,11 @@ from vidfleet.speakers.tables import StageClock
 from vidfleet.speakers.telling import Facts, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from vidfleet.speakers.copies import Take
-    from vidfleet.speakers.data import Conversation, FaceVector
+    from vidfleet.speakers.data import Conversation, FaceVector, GridFrame
     from vidfleet.speakers.findings import Findings
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.panel_column import PanelStyle
@@ -228,7 +228,8 @@ class Work:
             with ExitStack() as stack:
                 films = self._first_films(writes, hearing, crew)
                 takers = [stack.enter_context(film) for film in films]
-                self._look(files, hearing, takers, progress, crew)
+                frames = frames_ahead(self._source.frames(keeps_planes="grid_video" in writes), crew, self._clock)
+                self._look(frames, files, hearing, takers, progress, crew)
             return files.finish(), files.vectors
 
     def _files(self, writes: Sequence[str], hearing: Hearing) -> FilmFiles:
@@ -242,15 +243,16 @@ class Work:
         return frozenset(kinds)
 
     def _look(
-        self, findings: Findings, hearing: Hearing, takers: Sequence[Take], progress: _Progress, crew: Crew
-    ) -> None:
+        self, frames: Iterable[GridFrame], findings: Findings, hearing: Hearing, takers: Sequence[Take],
+        progress: _Progress, crew: Crew,
+    ) -> None:  # fmt: skip
         """Go over the pictures, from the first to the last."""
         shots = SettledFrames(ContentShots(minimum_s=self._settings.scene_min_sec), clock=self._clock)
         with FilmPass(
             self._settings, info=self._source.info, hearing=hearing, stages=self._stages, clock=self._clock,
             findings=findings, crew=crew,
         ) as film:  # fmt: skip
-            for frame in frames_ahead(self._source.frames(), crew, self._clock):
+            for frame in frames:
                 for settled in shots.push(frame):
                     film.take(settled.frame, starts_shot=settled.starts_shot)
                 for take in takers:
@@ -364,7 +366,7 @@ class Work:
             for name in wanted:
                 film = self._frames(seen, crew) if name == "frames" else self._behind(name, films[name](), crew)
                 takers.append(stack.enter_context(film))
-            frames = self._clock.timed("drawn_pictures", self._source.frames())
+            frames = self._clock.timed("drawn_pictures", self._source.frames(keeps_planes=True))
             for frame in read_ahead(crew, frames, most=FRAMES_AHEAD):
                 for take in takers:
                     take(frame)

@@ -23,6 +23,7 @@ from vidfleet.speakers.media.container import (
 )
 from vidfleet.speakers.media.decoder import Decoding
 from vidfleet.speakers.media.pictures import Converted, Converter, Orientation, read_pictures, set_threads
+from vidfleet.speakers.media.planes import Colours
 from vidfleet.speakers.media.start import find_start
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class MediaInfo:
     """FFmpeg's name of the pictures' codec, such as ``h264``."""
     has_sound: bool
     """There is a sound track; whether it can be decoded shows only then."""
+    colours: Colours
+    """Of its planes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,10 @@ class VideoSource:
                 decoding=Decoding(decode_on, codec=info.codec, size=(start.frame.width, start.frame.height)),
             )
 
-    def frames(self, start: KeyFrame | None = None) -> Iterator[GridFrame]:
+    def frames(self, start: KeyFrame | None = None, *, keeps_planes: bool = False) -> Iterator[GridFrame]:
         """The 25 Hz grid in one decode pass; nothing but the current picture is held.
+
+        With ``keeps_planes`` a picture gives its planes, too, and takes half as much memory again.
 
         Grid frame i shows the last picture whose time is not after i / 25 s; before the first picture its
         first. The grid ends with the last picture's duration and has at least one frame.
@@ -140,7 +145,7 @@ class VideoSource:
         for picture in pictures:
             if current is None or converter is None:
                 self._check_size(picture.frame, start)
-                converter = Converter(picture.frame, threads=self.threads)
+                converter = Converter(picture.frame, threads=self.threads, keeps_planes=keeps_planes)
             else:
                 until = self._first_grid_index(picture.timing.time)
                 yield from self._show(current, index, until, converter)
@@ -197,7 +202,8 @@ def _describe(video: VideoStream, first: VideoFrame, *, length: Fraction, has_so
     """What the container and the first picture say."""
     width, height = first.width, first.height
     aspect = video.sample_aspect_ratio or Fraction(1)
-    if Orientation.of(first).transpose:
+    is_transposed = Orientation.of(first).transpose
+    if is_transposed:
         width, height, aspect = height, width, 1 / aspect
     return MediaInfo(
         width=width,
@@ -208,6 +214,7 @@ def _describe(video: VideoStream, first: VideoFrame, *, length: Fraction, has_so
         expected_frames=max(1, math.ceil(length * GRID_RATE)),
         codec=video.codec_context.name,
         has_sound=has_sound,
+        colours=Colours.of(first, is_transposed=is_transposed),
     )
 
 
