@@ -95,11 +95,15 @@
     const more = made("tr", undefined, "more"), cell = made("td"), list = made("ul");
     cell.colSpan = 5;
     if (video[REASON]) cell.append(made("p", video[REASON]));
-    for (const [index, start, seconds, kind, reason] of tries(video)) {
-      const item = made("li"), why = reason ? ": " + reason : "";
+    const told = ([index, start, seconds, kind, reason], what) => {
+      const item = made("li", undefined, what ? "help" : ""), why = reason ? ": " + reason : "";
       item.append(made("i", undefined, data.kinds[kind]));
-      item.append(`${lane(index)}, ${clock(start)} to ${clock(start + seconds)}, ${kind.replaceAll("_", " ")}${why}`);
-      list.append(item);
+      item.append(`${lane(index)}, ${clock(start)} to ${clock(start + seconds)}, `
+        + `${kind === "helped" ? "" : what}${kind.replaceAll("_", " ")}${why}`);
+      return item;
+    };
+    for (const attempt of tries(video)) {
+      list.append(told(attempt, ""), ...(attempt[5] || []).map((helper) => told(helper, "help: ")));
     }
     if (list.children.length) cell.append(list);
     if (video[TAIL]) {

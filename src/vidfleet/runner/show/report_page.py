@@ -24,7 +24,7 @@ from vidfleet.runner.show.timeline import KNOWN_KINDS, draw_lanes, kind_class
 from vidfleet.runner.text import fit_end, length, one_line, plural, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vidfleet.data import Attempt, Outcome, State
     from vidfleet.runner.show.story import Story
@@ -164,7 +164,7 @@ def _notices(notices: Sequence[str]) -> str:
 
 
 def _legend(story: Story) -> str:
-    counts = Counter(attempt.kind for outcome in story.summary.outcomes for attempt in outcome.attempts)
+    counts = Counter(item.kind for item in _all(story.summary.outcomes))
     order = {kind: place for place, kind in enumerate(KNOWN_KINDS)}
     shown = [
         f'<li><i class="{kind_class(kind)}"></i>{escape(_kind(kind))} <span class="quiet">{counts[kind]:,}</span></li>'
@@ -234,7 +234,7 @@ def _data(story: Story, outcomes: Sequence[Outcome], folder: Path) -> str:
     plain = {
         "lanes": {lane.index: printable(lane.label) for lane in story.summary.lanes},
         "begin": story.summary.started_at,
-        "kinds": {kind: kind_class(kind) for kind in {a.kind for o in outcomes for a in o.attempts}},
+        "kinds": {kind: kind_class(kind) for kind in {item.kind for item in _all(outcomes)}},
         "videos": [_row(outcome, folder, story.summary.started_at, room) for outcome in outcomes],
     }
     text = json.dumps(plain, ensure_ascii=True, separators=(",", ":"))
@@ -255,14 +255,22 @@ def _row(outcome: Outcome, folder: Path, begin_at: float, room: int) -> list[Any
     return [*row, _kind(outcome.kind), reason, seconds, log, tail, attempts]
 
 
+def _all(outcomes: Sequence[Outcome]) -> Iterator[Attempt]:
+    """Attempts, and what helped them."""
+    return (item for outcome in outcomes for attempt in outcome.attempts for item in (attempt, *attempt.helpers))
+
+
 def _attempt(attempt: Attempt, begin_at: float, said: str) -> list[Any]:
+    """Lane, start, seconds, kind, reason; and the same of each that helped, where any did."""
     reason = "" if attempt.reason == said else _short(attempt.reason)
+    helpers = [_attempt(helper, begin_at, "") for helper in attempt.helpers]
     return [
         attempt.lane.index,
         round(attempt.started_at - begin_at, 1),
         round(attempt.seconds, 1),
         attempt.kind,
         reason,
+        *([helpers] if helpers else []),
     ]
 
 
