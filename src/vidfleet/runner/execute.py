@@ -264,16 +264,16 @@ class Execution:
         else:
             evidence = message.evidence
         if running:
-            self._hear_end(running, evidence)
+            self._hear_end(message.attempt, running, evidence)
         elif lane := self._helping.ended(message.attempt, evidence, beside=len(self._running)):
             self._free(lane)
 
-    def _hear_end(self, running: Running, evidence: Evidence) -> None:
+    def _hear_end(self, name: str, running: Running, evidence: Evidence) -> None:
         self._tell_cold(evidence.cold_reason)
-        del self._running[running.name]
+        del self._running[name]
         over = Over(running, evidence, time.time())
-        if self._helping.is_helped(running.name):
-            self._helping.leader_ended(running.name, is_good=ended_well(evidence))
+        if self._helping.is_helped(name):
+            self._helping.leader_ended(name, is_good=ended_well(evidence))
             self._held.append(over)
             return
         self._free(running.lane)

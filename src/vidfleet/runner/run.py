@@ -145,7 +145,7 @@ def execute(
         for text in notices:
             tell(Notice(text))
         tell(_started(prepared, lanes, settled))
-        if alone := outlasting_in_run(foretold.forecast):
+        if alone := outlasting_in_run(foretold.forecast, shares=bool(prepared.description.traits.shares)):
             tell(Notice(alone))
         execution = _work(
             prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick,

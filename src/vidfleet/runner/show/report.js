@@ -95,11 +95,17 @@
     const more = made("tr", undefined, "more"), cell = made("td"), list = made("ul");
     cell.colSpan = 5;
     if (video[REASON]) cell.append(made("p", video[REASON]));
-    const told = ([index, start, seconds, kind, reason], what) => {
+    const link = (text, where) => {
+      const element = made("a", text);
+      element.href = where;
+      return element;
+    };
+    const told = ([index, start, seconds, kind, reason, log], what) => {
       const item = made("li", undefined, what ? "help" : ""), why = reason ? ": " + reason : "";
       item.append(made("i", undefined, data.kinds[kind]));
       item.append(`${lane(index)}, ${clock(start)} to ${clock(start + seconds)}, `
         + `${kind === "helped" ? "" : what}${kind.replaceAll("_", " ")}${why}`);
+      if (what) item.append(" ", link("its log", log));
       return item;
     };
     for (const attempt of tries(video)) {
@@ -111,11 +117,7 @@
       log.tabIndex = 0;
       cell.append(log);
     }
-    if (video[LOG]) {
-      const link = made("a", "the whole log");
-      link.href = video[LOG];
-      cell.append(link);
-    }
+    if (video[LOG]) cell.append(link("the whole log", video[LOG]));
     if (!cell.children.length) cell.append(made("p", "Nothing ran for it.", "quiet"));
     more.append(cell);
     line.after(more);

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import vidfleet
+from vidfleet.runner.ledger import RunFolder
 from vidfleet.runner.reading import open_regular
 from vidfleet.runner.show.page import by_sort
 from vidfleet.runner.show.timeline import KNOWN_KINDS, draw_lanes, kind_class
@@ -251,7 +252,7 @@ def _row(outcome: Outcome, folder: Path, begin_at: float, room: int) -> list[Any
     log = quote(outcome.log, errors="surrogateescape") if outcome.log.startswith("logs/") else ""
     tail = _tail(outcome, folder, room) if outcome.state == "failed" else ""
     reason = _short(outcome.reason)
-    attempts = [_attempt(attempt, begin_at, outcome.reason) for attempt in outcome.attempts]
+    attempts = [_attempt_with_help(attempt, begin_at, outcome, folder) for attempt in outcome.attempts]
     return [*row, _kind(outcome.kind), reason, seconds, log, tail, attempts]
 
 
@@ -260,17 +261,25 @@ def _all(outcomes: Sequence[Outcome]) -> Iterator[Attempt]:
     return (item for outcome in outcomes for attempt in outcome.attempts for item in (attempt, *attempt.helpers))
 
 
+def _attempt_with_help(attempt: Attempt, begin_at: float, outcome: Outcome, folder: Path) -> list[Any]:
+    """An attempt; behind it, where others helped, theirs as a list, each with its log."""
+    run, video = RunFolder(folder), outcome.video
+    helpers = [
+        [*_attempt(helper, begin_at, ""), quote(run.log_name(video, helper.lane), errors="surrogateescape")]
+        for helper in attempt.helpers
+    ]
+    return [*_attempt(attempt, begin_at, outcome.reason), *([helpers] if helpers else [])]
+
+
 def _attempt(attempt: Attempt, begin_at: float, said: str) -> list[Any]:
-    """Lane, start, seconds, kind, reason; and the same of each that helped, where any did."""
+    """Lane, start, seconds, kind, reason."""
     reason = "" if attempt.reason == said else _short(attempt.reason)
-    helpers = [_attempt(helper, begin_at, "") for helper in attempt.helpers]
     return [
         attempt.lane.index,
         round(attempt.started_at - begin_at, 1),
         round(attempt.seconds, 1),
         attempt.kind,
         reason,
-        *([helpers] if helpers else []),
     ]
 
 
