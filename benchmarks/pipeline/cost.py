@@ -16,17 +16,17 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.peers import PeerError
+from benchmarks.pipeline.about import about
 from benchmarks.pipeline.films import make_film
 from benchmarks.pipeline.same import Same, same_as
 from benchmarks.pipeline.turn import TrackOut, TurnOut
-from benchmarks.speed.measuring import Case, Spread, Turn, header, interleaved, write
+from benchmarks.speed.measuring import Case, Spread, Turn, interleaved, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,8 +35,6 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 TOP = RESULTS.parents[1]
 BEFORE = "30be996"
 """The last commit whose stages take turns picture by picture in one thread."""
-LIBRARIES = ("av", "numpy", "onnxruntime", "opencv-python-headless", "scenedetect-headless")
-VERSIONS = {name: version(name) for name in LIBRARIES}
 LIMIT_S = 580
 WARM_S = 1
 
@@ -157,12 +155,12 @@ class Costs:
     def _add(
         self, measurement: Measurement, case: str, results: list[TurnOut], by_case: dict[str, list[TurnOut]]
     ) -> None:
-        about = (measurement.faces, measurement.film_s, case)
+        which = (measurement.faces, measurement.film_s, case)
         track_s = sum(len(track.boxes) for track in results[0].tracks) / 25
         naive, exact = by_case.get("naive", []), by_case.get("exact", [])
         self.cost.append(
             Cost(
-                *about,
+                *which,
                 _spread(result.core_s / measurement.film_s for result in results),
                 _spread(result.core_s / track_s for result in results) if track_s else None,
                 _spread(slow.core_s / result.core_s for slow, result in zip(naive, results, strict=False))
@@ -172,11 +170,11 @@ class Costs:
         )
         for stage in results[0].stages:
             spent = [result.stages[stage] * 1e3 / measurement.film_s for result in results]
-            self.stages.append(StageCost(*about, stage, round(Spread.of(spent).median, 2)))
+            self.stages.append(StageCost(*which, stage, round(Spread.of(spent).median, 2)))
         if exact and case not in ("exact", "decoding"):
-            self.same.append(same_as(*about, exact[0].tracks, results[0].tracks))
+            self.same.append(same_as(*which, exact[0].tracks, results[0].tracks))
 
-    def write(self, folder: Path, about: dict[str, Any]) -> None:
+    def write(self, folder: Path, head: dict[str, Any]) -> None:
         """Write what there is."""
         rows: dict[str, Sequence[Cost | StageCost | Same]] = {
             "cost": self.cost,
@@ -184,7 +182,7 @@ class Costs:
             "same": self.same,
         }
         found = {name: [asdict(row) for row in part] for name, part in rows.items()}
-        write(folder, "pipeline_cost", {**about, **found}, self.turns)
+        write(folder, "pipeline_cost", {**head, **found}, self.turns)
 
 
 def _spread(values: Iterable[float]) -> Spread:
@@ -194,9 +192,8 @@ def _spread(values: Iterable[float]) -> Spread:
 
 def measure(options: Options, measurements: Sequence[Measurement]) -> None:
     """Measure film after film; the file is written after each."""
-    costs = Costs()
-    about = header(max(each.turns for each in measurements), VERSIONS)
-    about["films"], about["before"] = [], options.before
+    costs, head = Costs(), about(max(each.turns for each in measurements))
+    head["films"], head["before"] = [], options.before
     films = [make_film(options.work, options.media, faces=each.faces, seconds=each.film_s) for each in measurements]
     with tempfile.TemporaryDirectory() as folder:
         place = Place(
@@ -206,13 +203,13 @@ def measure(options: Options, measurements: Sequence[Measurement]) -> None:
         )
         for each, film in zip(measurements, films, strict=True):
             kbit_s = round(film.stat().st_size * 8e-3 / each.film_s)
-            about["films"].append({"faces": each.faces, "film_s": each.film_s, "turns": each.turns, "kbit_s": kbit_s})
+            head["films"].append({"faces": each.faces, "film_s": each.film_s, "turns": each.turns, "kbit_s": kbit_s})
             cases = [
                 Case(case, lambda _turn, case=case, film=film: run_turn(case, film, place))  # type: ignore[misc]
                 for case in each.cases
             ]
             costs.add(each, interleaved(cases, each.turns))
-            costs.write(options.results, about)
+            costs.write(options.results, head)
 
 
 @dataclass(frozen=True)
@@ -234,11 +231,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     parser.add_argument("--before", default=BEFORE, metavar="COMMIT")
+    parser.add_argument("--film", action="append", metavar="FACES:SECONDS", help="only this one; may be given again")
+    parser.add_argument("--turns", type=int, default=99, metavar="N", help="no more turns than this")
     parser.add_argument("--quick", action="store_true", help="one film of 5 s, one turn")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     where = Options(options.weights, options.media, options.work, options.results, options.before)
-    measure(where, QUICK if options.quick else MEASUREMENTS)
+    named = [each for each in MEASUREMENTS if f"{each.faces}:{each.film_s}" in (options.film or [])]
+    chosen = QUICK if options.quick else named or MEASUREMENTS
+    measure(where, [replace(each, turns=min(each.turns, options.turns)) for each in chosen])
 
 
 if __name__ == "__main__":

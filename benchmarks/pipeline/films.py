@@ -51,13 +51,14 @@ UPRIGHT = Scene("latentsync_demo1.mp4", (0, 440, 1080, 608))
 CLOSE = Scene("retalking_face4.mp4", (0, 50, 700, 394))
 OUTDOORS = Scene("liveportrait_d20.mp4", None)
 LISTENING = Scene("liveportrait_s18.mp4", (0, 0, 1280, 720))
+WIDER = Scene("retalking_face4.mp4", None)
 BOTH = Scene("visualvoice_interview.mp4", (0, 0, 1280, 720))
 SHOTS: dict[int, tuple[tuple[Scene, ...], ...]] = {
     1: ((LEFT,), (UPRIGHT,), (OUTDOORS,), (RIGHT,), (CLOSE,), (LISTENING,)),
     2: ((BOTH,),),
-    4: ((LEFT, RIGHT, UPRIGHT, CLOSE),),
+    4: ((LISTENING, OUTDOORS, UPRIGHT, WIDER),),
 }
-"""By how many faces are in view all the time; several scenes stand in one picture, two by two."""
+"""By how many faces are in view all the time; four scenes stand in one picture, two by two, and the last is heard."""
 
 
 def make_film(folder: Path, media: Path, *, faces: int, seconds: int) -> Path:
@@ -73,7 +74,7 @@ def make_film(folder: Path, media: Path, *, faces: int, seconds: int) -> Path:
 def _moments(media: Path, faces: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int16]]]:
     """Pictures (720, 1280, 3) without end, and the sound of each (640,)."""
     for shot in itertools.cycle(SHOTS[faces]):
-        sound = _sound(media / shot[0].clip)
+        sound = _sound(media / shot[-1].clip)
         for index, parts in enumerate(zip(*(_pictures(media, scene) for scene in shot), strict=False)):
             first = index * SAMPLES_PER_FRAME
             samples = np.zeros(SAMPLES_PER_FRAME, np.int16)

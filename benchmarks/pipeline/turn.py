@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchmarks.pipeline.naive import ScoredTrack
+
 CASES = {"exact": (), "every 5": ("--detect-every", "5"), "before": ()}
 """The program's own runs; ``naive`` and ``decoding`` are the others."""
 SETTINGS = ("--models", "full", "--threads", "1", "--words", "none", "--lean", "--face-embedder", "mobilefacenet")
@@ -72,12 +74,12 @@ def ours(film: Path, weights: Path, case: str, *, warm: Path, out: Path) -> Turn
     core_s, wall_s = _timed(lambda: speakers.process(str(film), str(out), lambda _stage, _share: None))
     lines = [json.loads(line) for line in (out / "pywork/time_log.jsonl").read_text("utf-8").splitlines()]
     stages = {line["stage"]: line.get(PROCESSOR_FIELD, line["elapsed_sec"]) for line in lines}
-    return TurnOut(case, core_s, wall_s, stages, _read_tracks(out / "pywork/tracks.csv"))
+    return TurnOut(case, core_s, wall_s, stages, read_tracks(out / "pywork/tracks.csv"))
 
 
 def naive(film: Path, weights: Path, *, warm: Path, out: Path) -> TurnOut:
     """The naive way, with the program's own detector."""
-    from benchmarks.pipeline.naive import NaivePipeline, ProcessorClock, ScoredTrack
+    from benchmarks.pipeline.naive import NaivePipeline, ProcessorClock
     from vidfleet.speakers.pipeline import Speakers
 
     speakers = Speakers.from_arguments([*SETTINGS, "--weights", str(weights)])
@@ -86,11 +88,13 @@ def naive(film: Path, weights: Path, *, warm: Path, out: Path) -> TurnOut:
     pipeline.run(warm, out / "warm.wav", ProcessorClock())
     found: list[ScoredTrack] = []
     core_s, wall_s = _timed(lambda: found.extend(pipeline.run(film, out / "audio.wav", clock)))
-    tracks = [
-        TrackOut(track.start, [[round(edge, 2) for edge in box] for box in track.boxes.tolist()], track.scores.tolist())
-        for track in found
-    ]
-    return TurnOut("naive", core_s, wall_s, dict(clock.spent_s), tracks)
+    return TurnOut("naive", core_s, wall_s, dict(clock.spent_s), [rounded(track) for track in found])
+
+
+def rounded(track: ScoredTrack) -> TrackOut:
+    """As ``tracks.csv`` would have it."""
+    boxes = [[round(edge, 2) for edge in box] for box in track.boxes.tolist()]
+    return TrackOut(track.start, boxes, track.scores.tolist())
 
 
 def decoding(film: Path, *, warm: Path) -> TurnOut:
@@ -108,7 +112,8 @@ def _timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.process_time() - core, time.perf_counter() - wall
 
 
-def _read_tracks(path: Path) -> list[TrackOut]:
+def read_tracks(path: Path) -> list[TrackOut]:
+    """What a ``tracks.csv`` holds."""
     starts: dict[str, int] = {}
     boxes: defaultdict[str, list[list[float]]] = defaultdict(list)
     scores: defaultdict[str, list[float | None]] = defaultdict(list)
