@@ -12,7 +12,6 @@
 
 PY := .venv/bin/python
 export VIDEOS
-
 .PHONY: demo test check format docs bench bench-pipeline bench-behaviour
 
 demo: .venv/.demo
