@@ -94,6 +94,14 @@ def test_stages_add_up_to_the_whole_and_an_unknown_one_keeps_its_name() -> None:
     assert "| **in all** | **2,000.0** | **500.0** | **400.0** |" in text
 
 
+def test_stages_of_several_faces_are_told_per_second_of_track() -> None:
+    found = measured()
+    for part in ("cost", "stages"):
+        found[part] += [{**row, "faces": 4} for row in found[part]]
+    told = sections.stages(found).partition("With 4 faces, for a second of face track:")[2]
+    assert "| finding faces | — | 500.0 | 50.0 |" in told
+
+
 def test_what_lies_above_the_floor_is_told_in_shares_of_it() -> None:
     told = sections.floor(measured())
     assert "Exact takes 5.0 times what decoding alone takes (0.100 core-seconds a second)" in told

@@ -114,10 +114,13 @@ def run_turn(case: str, film: Path, place: Place) -> TurnOut:
     sources = [str(place.before)] if case == "before" else []
     command = [sys.executable, "-m", "benchmarks.pipeline.turn", case, str(film)]
     options = ["--weights", str(place.weights), "--warm", str(place.warm), "--core", str(max(os.sched_getaffinity(0)))]
-    took = subprocess.run(
-        [*command, *options], capture_output=True, text=True, check=False, cwd=TOP, timeout=LIMIT_S,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([*sources, str(TOP)]), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    try:
+        took = subprocess.run(
+            [*command, *options], capture_output=True, text=True, check=False, cwd=TOP, timeout=LIMIT_S,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([*sources, str(TOP)]), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise PeerError(f"it takes longer than {LIMIT_S} s") from error
     if took.returncode:
         raise PeerError(took.stderr.strip()[-300:])
     told = json.loads(took.stdout.splitlines()[-1])

@@ -85,6 +85,8 @@ def lr_asd_cost(found: Found) -> str:
     ])  # fmt: skip
 
 
+ABOUT = ("date", "vidfleet", "commit", "repeats", "machine", "load_before", "versions", "turns", "processor")
+"""What stands at the top of the page."""
 WRITTEN = {
     "decoding": "decoding, for all of them",
     "planes alone": "a picture's planes, nothing written",
@@ -164,7 +166,13 @@ def split_cost(found: Found) -> str:
     """One film over two lanes."""
     text = """\
         One long film on one lane of one core, and shared out with `--split` over two lanes of one core each."""
-    return "\n\n".join(["## One long film over two lanes", paragraph(text), plain_table(found["rows"])])
+    return "\n\n".join(["## One long film over two lanes", paragraph(text), plain_table(_rows(found))])
+
+
+def _rows(found: Found) -> Sequence[Row]:
+    """The rows of a file; of one that has none, what it says is one."""
+    rows: Sequence[Row] = found.get("rows") or [{name: value for name, value in found.items() if name not in ABOUT}]
+    return rows
 
 
 def plain_table(rows: Sequence[Row]) -> str:

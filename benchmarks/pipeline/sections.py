@@ -42,15 +42,16 @@ def cost(found: Found) -> str:
         Films of talking people, 1280 x 720 at 25 pictures a second, H.264 of {films_told}, with one face or four in
         view all the time, cut together of real clips. `vidfleet speakers --lean` with its networks on one core:
         LR-ASD's six lengths of windows, YuNet on pictures of 640 x 360 pixels, voice activity, faces compared, results
-        and page. **Words are left out** (`--words none`): Whisper takes longer than all the rest, and how long depends
-        on its size. Networks and modules are loaded before, as in a lane that has had a film before. Figures are
+        and page. **Words are left out** (`--words none`): what Whisper takes depends on its size and on how much is
+        said. Networks and modules are loaded before, as in a lane that has had a film before. Figures are
         seconds of processor time for a second of film, and for a second of face track."""
     naive = """\
         *The naive way* is what published programs do, one pass over the film for each stage: decode for shots, decode
         for faces, decode for crops, then six lengths of windows through the whole network, one by one. It is ours
         (`benchmarks/pipeline/naive.py`), with the program's own detector, tracker, cutter and network on ONNX Runtime,
         and does with less than they do where it may: it holds faces in memory instead of writing and reading them,
-        and makes no persons and no page. LR-ASD's own code on PyTorch takes 2.6 s for the windows alone."""
+        and makes no persons and no page. (LR-ASD's own code on PyTorch took 2.6 core-seconds a second of track for the
+        windows alone, measured once, on such a core.)"""
     head = [
         "faces",
         "film",
@@ -70,12 +71,15 @@ def stages(found: Found) -> str:
     faces, film_s = _first_film(found)
     told = [case for case in (NAIVE, EXACT, EVERY) if _row(found, faces, film_s, case)]
     text = f"""\
-        Of the film with {_faces(faces)}, milliseconds of processor time for a second of film. Stages are named as in
-        `pywork/time_log.jsonl`; *all else* is what a whole run takes beyond them."""
-    return "\n\n".join([
-        "## Where it goes", paragraph(text), _stage_table(found, faces, film_s, told),
-        paragraph(floor(found)),
-    ])  # fmt: skip
+        Milliseconds of processor time for a second of film with {_faces(faces)}; where one face is in view all the
+        time, that is a second of face track, too. Stages are those of `pywork/time_log.jsonl`; *all else* is what a
+        whole run takes beyond them."""
+    parts = ["## Where it goes", paragraph(text), _stage_table(found, faces, film_s, told), paragraph(floor(found))]
+    for more, length_s in sorted({(row["faces"], row["film_s"]) for row in found["cost"] if row["case"] == NAIVE}):
+        if more > faces:
+            parts.append(f"With {more} faces, for a second of face track:")
+            parts.append(_stage_table(found, more, length_s, told, of_track=True))
+    return "\n\n".join(parts)
 
 
 def profile(found: Found) -> str:
@@ -203,14 +207,23 @@ def _spent(found: Found, faces: int, film_s: int, case: str) -> dict[str, float]
     return spent
 
 
-def _stage_table(found: Found, faces: int, film_s: int, cases: Sequence[str]) -> str:
-    spent = {case: _spent(found, faces, film_s, case) for case in cases}
+def _stage_table(found: Found, faces: int, film_s: int, cases: Sequence[str], *, of_track: bool = False) -> str:
+    spent = {case: _spent(found, faces, film_s, case) for case in cases if _row(found, faces, film_s, case)}
+    if of_track:
+        spent = {case: _of_track(each, _row(found, faces, film_s, case)) for case, each in spent.items()}
+    cases = list(spent)
     rows = [
         [words_for(stage), *(number(spent[case].get(stage), 1) for case in cases)]
         for stage in in_order({stage for each in spent.values() for stage in each})
     ]
     rows.append(["**in all**", *(f"**{number(sum(spent[case].values()), 1)}**" for case in cases)])
-    return table(["ms of processor time a second of film", *(CALLED[case] for case in cases)], rows)
+    return table([f"ms a second of {'track' if of_track else 'film'}", *(CALLED[case] for case in cases)], rows)
+
+
+def _of_track(spent: dict[str, float], row: Row | None) -> dict[str, float]:
+    """What is spent on a second of film, for a second of face track."""
+    film, track = (median(row or {}, f"core_per_{what}_s") for what in ("video", "track"))
+    return {stage: value * track / film for stage, value in spent.items()} if film and track else {}
 
 
 def _called(case: str, *, plain: bool = False) -> str:
