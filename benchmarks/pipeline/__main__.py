@@ -50,13 +50,8 @@ class Part:
         needed = [name for name in places if any("{" + name + "}" in word for word in self.arguments)]
         if any(places[name] is None for name in needed):
             return None
-        return [
-            sys.executable,
-            "-m",
-            self.name_of_module,
-            *(word.format(**places) for word in self.arguments),
-            *(self.short if short else ()),
-        ]
+        words = [*self.arguments, *(self.short if short else ())]
+        return [sys.executable, "-m", self.name_of_module, *(word.format(**places) for word in words)]
 
 
 IN = ("--weights", "{weights}", "--media", "{media}")

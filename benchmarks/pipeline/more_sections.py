@@ -166,10 +166,9 @@ def _by_length(rows: Sequence[Row]) -> str:
 
 def split_cost(found: Found) -> str:
     """One film over two lanes."""
-    ways = list(found["medians"])
     rows = [
         [way, *(_runs(found["runs"], way, field) for field in ("wall_s", "processor_s")), _of(found, way)]
-        for way in ways
+        for way in found["medians"]
     ]
     runs = "Processes that have loaded their networks" if found["by_hand"] else "The whole command, start included"
     text = f"""\
