@@ -30,7 +30,7 @@ from benchmarks import written_by_bgr
 from benchmarks.lr_asd_cost import processor
 from vidfleet.speakers import copies
 from vidfleet.speakers.crops import CropRules
-from vidfleet.speakers.data import GRID_RATE, Conversation, GridFrame
+from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Conversation, GridFrame
 from vidfleet.speakers.drawing import Easel
 from vidfleet.speakers.film import Hearing
 from vidfleet.speakers.layout import SEEN, Layout
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.copies import Take
 
-CLIP, SECONDS, LINE_S = "visualvoice_interview.mp4", 60, 3
+CLIP, LINE_S = "visualvoice_interview.mp4", 3
 SETTINGS = ("--models", "full", "--threads", "1", "--words", "sidecar", "--lean", "--detect-every", "5")
 
 
@@ -79,21 +79,21 @@ class Film:
     conversation: Conversation
 
 
-def make_film(clip: Path, target: Path) -> None:
-    """A minute of a clip that is over before, again and again, with its sound and a subtitle every 3 seconds."""
+def make_film(clip: Path, target: Path, seconds: int) -> None:
+    """So much of a clip that is over before, again and again, with its sound and a subtitle every 3 seconds."""
     source = VideoSource.open(clip)
     heard = extract_sound(clip, target.with_suffix(".clip.wav"), zero=source.zero)
     assert heard is not None
     samples = heard.read(0, heard.length_samples)
-    sound = write_wav(target.with_suffix(".wav"), np.resize(samples, SECONDS * 16_000))
+    sound = write_wav(target.with_suffix(".wav"), np.resize(samples, seconds * SAMPLE_RATE))
     info, written = source.info, 0
     with Mp4Writer(target, width=info.width, height=info.height, sound=sound, colours=info.colours, crf=20) as writer:
-        while written < SECONDS * GRID_RATE:
+        while written < seconds * GRID_RATE:
             for frame in source.frames(keeps_planes=True):
-                if written < SECONDS * GRID_RATE:
+                if written < seconds * GRID_RATE:
                     writer.write(frame.planes)
                     written += 1
-    starts = range(0, SECONDS, LINE_S)
+    starts = range(0, seconds, LINE_S)
     lines = [f"{at}\n00:00:{at:02d},000 --> 00:00:{at + 2:02d},500\nWhat is said at {at} seconds.\n" for at in starts]
     target.with_suffix(".srt").write_text("\n".join(lines), "utf-8")
 
@@ -161,7 +161,8 @@ def makers(film: Film, work: Path) -> dict[str, tuple[Path, AbstractContextManag
 def measured(film: Film, work: Path) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Write everything once. Returns processor seconds for each second of film, and bytes, of each and of decoding."""
     made = makers(film, work)
-    spent = {name: [0.0] * SECONDS for name in ("decoding", *made)}
+    seconds = -(-film.seen.frames // GRID_RATE)
+    spent = {name: [0.0] * seconds for name in ("decoding", *made)}
     with ExitStack() as stack:
         takers = {name: stack.enter_context(maker) for name, (_, maker) in made.items()}
         converters: dict[str, Converter] = {}
@@ -193,8 +194,8 @@ def rows_of(spent: dict[str, list[float]], sizes: dict[str, int]) -> list[Row]:
     rows = []
     for name in (name for name in spent if not name.startswith("before ")):
         before = f"before {name}"
-        was = (round(median(spent[before]), 4), sizes[before] // SECONDS) if before in spent else (None, None)
-        rows.append(Row(name, round(median(spent[name]), 4), sizes.get(name, 0) // SECONDS, *was))
+        was = (round(median(spent[before]), 4), sizes[before] // len(spent[name])) if before in spent else (None, None)
+        rows.append(Row(name, round(median(spent[name]), 4), sizes.get(name, 0) // len(spent[name]), *was))
     return rows
 
 
@@ -202,19 +203,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--media", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seconds", type=int, default=60, help="length of the film")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/written_cost.json"))
     options = parser.parse_args()
     os.environ["VIDFLEET_WEIGHTS"] = str(options.weights)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        make_film(options.media / CLIP, work / "film.mp4")
+        make_film(options.media / CLIP, work / "film.mp4", options.seconds)
         film = look_at(work / "film.mp4", work / "out")
         rows = rows_of(*measured(film, work / "written"))
     print(*rows, sep="\n")
     about = {
         "processor": processor(),
         "film": f"{CLIP}, over and over",
-        "seconds": SECONDS,
+        "seconds": options.seconds,
         "tracks": len(film.seen.tracks),
         "track_s": round(sum(len(track.boxes) for track in film.seen.tracks) / GRID_RATE, 1),
     }
