@@ -32,7 +32,7 @@ def shots(*lengths: int) -> list[NDArray[np.uint8]]:
     return pictures
 
 
-def even_shots(count: int = 9, frames: int = 27) -> list[NDArray[np.uint8]]:
+def even_shots(count: int = 6, frames: int = 27) -> list[NDArray[np.uint8]]:
     return shots(*[frames] * count)
 
 
