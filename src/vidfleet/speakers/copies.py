@@ -1,44 +1,75 @@
 """What is copied out of a film's pictures: frames, the film on the grid, a crop of each face.
 
 Each is a context in which it takes the grid's pictures, as a film that is drawn is (see ``drawing``). So it is
-written in the pass that looks for faces where there is one, and else shares the one that draws.
+written in the pass that looks for faces where there is one, and else shares the one that draws. All of them are
+written behind whoever brings the pictures, side by side where there is more than one thread.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from vidfleet.speakers.crops import cut, square_at
 from vidfleet.speakers.data import GridFrame
 from vidfleet.speakers.findings import open_crop
+from vidfleet.speakers.flow import Line
 from vidfleet.speakers.media import AviWriter, write_jpeg
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from vidfleet.speakers.crops import CropRules
+    from vidfleet.speakers.flow import Crew
     from vidfleet.speakers.hearing import Hearing
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.media import MediaInfo
     from vidfleet.speakers.seen import Seen, SeenTrack
+    from vidfleet.speakers.tables import StageClock
 
 Take = Callable[[GridFrame], None]
 """Takes the next picture of the grid."""
 
 
+FRAMES_BEHIND = 2
+"""Pictures that wait to be taken, beside those that are."""
+
+
 @contextmanager
-def all_frames(layout: Layout) -> Iterator[Take]:
-    """Every picture of the grid as a JPEG."""
+def behind(film: AbstractContextManager[Take], *, stage: str, crew: Crew, clock: StageClock) -> Iterator[Take]:
+    """Let ``film`` take its pictures in a line of the crew's jobs, a few behind; ``clock`` counts them as ``stage``."""
+    with film as take, Line(crew, most=FRAMES_BEHIND) as line:
+        counted = clock.counted(stage, take)
 
-    def take(frame: GridFrame) -> None:
+        def hand(frame: GridFrame) -> None:
+            line.start(counted, frame)
+
+        yield hand
+
+
+@contextmanager
+def all_frames(layout: Layout, *, crew: Crew, clock: StageClock) -> Iterator[Take]:
+    """Every picture of the grid as a JPEG; as many at once as the crew has threads."""
+    last: Future[None] | None = None
+
+    def write(frame: GridFrame, before: Future[None] | None) -> None:
         target = layout.frame(frame.index)
-        if frame.is_repeat and frame.index:
-            shutil.copyfile(layout.frame(frame.index - 1), target)
-        else:
+        if before is None:
             write_jpeg(target, frame.bgr)
+        else:
+            before.result()  # its job was begun before this
+            shutil.copyfile(layout.frame(frame.index - 1), target)
 
-    yield take
+    with Line(crew, most=FRAMES_BEHIND, at_once=crew.threads) as line:
+        counted = clock.counted("frames", write)
+
+        def hand(frame: GridFrame) -> None:
+            nonlocal last
+            last = line.start(counted, frame, last if frame.is_repeat else None)
+
+        yield hand
 
 
 @contextmanager
@@ -55,9 +86,9 @@ def first_frames(layout: Layout, seen: Seen) -> Iterator[Take]:
 
 @contextmanager
 def grid_video(layout: Layout, info: MediaInfo, hearing: Hearing) -> Iterator[Take]:
-    """The film on the grid, with its sound."""
+    """The film on the grid, with its sound; takes planes."""
     with AviWriter(layout.grid_video, width=info.width, height=info.height, sound=hearing.sound) as writer:
-        yield lambda frame: writer.write(frame.bgr)
+        yield lambda frame: writer.write_planes(frame.planes)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Speakers:
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         most = max(1, int(share)) if share.isdecimal() else usable
         self._threads = min(self.settings.threads or most, most)
-        cv2.setNumThreads(self._threads)
+        cv2.setNumThreads(1)  # pictures are looked at side by side, each by one thread
         self.stages = load(self.settings, threads=self._threads, device=device)
 
     def process(self, video: str, out: str, report: Report, original: str = "", published: str = "") -> None:
@@ -82,7 +82,8 @@ class Speakers:
         What an earlier call left in ``out`` is used where it is whole and depends on nothing that has changed.
         Raises :class:`~vidfleet.errors.BadInputError` where the video cannot be read.
         """
-        from vidfleet.speakers.work import Places, Work
+        from vidfleet.speakers.step_plan import Places
+        from vidfleet.speakers.work import Work
 
         places = Places(Path(video), Path(original or video), Path(published or out))
         layout = Layout(Path(out))
@@ -95,7 +96,7 @@ class Speakers:
         Raises :class:`~vidfleet.errors.SplitError` where it goes by other settings, models or versions.
         """
         from vidfleet.speakers.parts.helper import help_with
-        from vidfleet.speakers.work import Places
+        from vidfleet.speakers.step_plan import Places
 
         places = Places(Path(video), Path(original or video), Path(published or out))
         layout = Layout(Path(out))

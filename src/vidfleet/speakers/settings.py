@@ -87,6 +87,10 @@ class ModelSettings:
         metavar="N",
         parse=parse_threads,
     )
+    decoder: Literal["auto", "cpu", "cuda"] = option(
+        "auto",
+        "what decodes pictures; cuda: an NVIDIA GPU's decoder, where it can; auto: that, on lanes with a GPU",
+    )
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import cached_property
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-
-from vidfleet import __version__
 from vidfleet.errors import RecordError, SplitError
-from vidfleet.speakers import copies
+from vidfleet.speakers import copies, ran_on
 from vidfleet.speakers.crops import CropRules
 from vidfleet.speakers.drawing import Easel
-from vidfleet.speakers.film import FilmPass
+from vidfleet.speakers.film import FRAMES_AHEAD, FilmPass, frames_ahead
 from vidfleet.speakers.findings import FilmFiles
+from vidfleet.speakers.flow import Crew, read_ahead
 from vidfleet.speakers.hearing import Hearing
 from vidfleet.speakers.identity.groups import write_groups
-from vidfleet.speakers.identity.people_file import read_people
 from vidfleet.speakers.identity.vectors_file import (
     VECTORS_NAME,
     read_vectors,
@@ -33,20 +27,12 @@ from vidfleet.speakers.identity.vectors_file import (
 )
 from vidfleet.speakers.kept import read_spans, reading, write_spans, write_words
 from vidfleet.speakers.layout import (
-    ANNOTATED,
-    CROPS,
-    FRAMES,
-    GRID_VIDEO,
     GROUPS,
-    PANEL,
     PARTS,
     PEOPLE,
-    PICTURES,
-    PORTRAITS,
     PREVIEW,
     SEEN,
     SOFT_SUBTITLES,
-    SOUND,
     SPEECH,
     WORDS,
 )
@@ -58,19 +44,19 @@ from vidfleet.speakers.parts.leader import remove as remove_parts
 from vidfleet.speakers.parts.taker import Tools
 from vidfleet.speakers.results.cues import cues_of
 from vidfleet.speakers.seen import Seen
-from vidfleet.speakers.settings import StageSettings
 from vidfleet.speakers.shots import ContentShots, SettledFrames
-from vidfleet.speakers.steps import Step, Steps, content_key, key_of, settings_of
+from vidfleet.speakers.step_plan import Places, parts_key, plan_steps
+from vidfleet.speakers.steps import Steps
 from vidfleet.speakers.subtitled import write_subtitled
 from vidfleet.speakers.tables import StageClock
 from vidfleet.speakers.telling import Facts, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from vidfleet.speakers.copies import Take
-    from vidfleet.speakers.data import Conversation, FaceVector, GridFrame, Method
+    from vidfleet.speakers.data import Conversation, FaceVector, GridFrame
     from vidfleet.speakers.findings import Findings
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.panel_column import PanelStyle
@@ -89,18 +75,6 @@ FILMS = ("annotated", "preview", "panel")
 """What is drawn in the second pass."""
 _STAGES = {"crops": "crop_files"}
 """What ``time_log.jsonl`` calls the writing of a copy, where it is not its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a video and what belongs to it are."""
-
-    video: Path
-    """As the pipeline reads it."""
-    original: Path
-    """The video itself, with its neighbours."""
-    published: Path
-    """The folder that the output becomes."""
 
 
 class Work:
@@ -124,8 +98,9 @@ class Work:
         self._clock = StageClock()
         layout.make()
         self._source = VideoSource.open(
-            places.video, video_stream=settings.video_stream, audio_stream=settings.audio_stream, threads=threads
-        )
+            places.video, video_stream=settings.video_stream, audio_stream=settings.audio_stream, threads=threads,
+            decode_on=stages.decode_on,
+        )  # fmt: skip
         kept = (PEOPLE, PARTS) if settings.split else (PEOPLE,)
         self._steps = Steps(layout.folder, plan_steps(places, layout, settings, stages), kept=kept)
         layout.make()
@@ -162,8 +137,17 @@ class Work:
             self._steps.forget("vectors")
         if not self._wants_portraits:
             self._steps.forget("portraits")
-        self._clock.write(self._layout.work("time_log.jsonl"), video_name=self._places.original.stem)
+        self._say_what_ran()
         self._report("done", 1.0)
+
+    def _say_what_ran(self) -> None:
+        """How long each stage took, and what computed it."""
+        decoding, path = self._source.decoding, self._layout.work("time_log.jsonl")
+        devices = ran_on.devices_of(self._stages, decoding)
+        self._clock.write(path, video_name=self._places.original.stem, devices=devices)
+        said = ran_on.describe(self._stages, decoding, threads=self._threads, ran=self._clock.stages)
+        if said:
+            _say(said)
 
     def _hear(self) -> Hearing:
         """The sound track into ``audio.wav``, and when somebody speaks in it."""
@@ -241,10 +225,12 @@ class Work:
             return None
 
     def _see_at_once(self, writes: Sequence[str], hearing: Hearing, progress: _Progress) -> Found:
-        with ExitStack() as stack:
-            files = stack.enter_context(self._files(writes, hearing))
-            takers = self._first_takers(writes, hearing, stack)
-            self._look(files, hearing, takers, progress)
+        with Crew(self._threads) as crew, self._files(writes, hearing) as files:
+            with ExitStack() as stack:
+                films = self._first_films(writes, hearing, crew)
+                takers = [stack.enter_context(film) for film in films]
+                frames = frames_ahead(self._source.frames(keeps_planes="grid_video" in writes), crew, self._clock)
+                self._look(frames, files, hearing, takers, progress, crew)
             return files.finish(), files.vectors
 
     def _files(self, writes: Sequence[str], hearing: Hearing) -> FilmFiles:
@@ -258,18 +244,20 @@ class Work:
         return frozenset(kinds)
 
     def _look(
-        self, findings: Findings, hearing: Hearing, takers: Sequence[tuple[str, Take]], progress: _Progress
-    ) -> None:
+        self, frames: Iterable[GridFrame], findings: Findings, hearing: Hearing, takers: Sequence[Take],
+        progress: _Progress, crew: Crew,
+    ) -> None:  # fmt: skip
         """Go over the pictures, from the first to the last."""
         shots = SettledFrames(ContentShots(minimum_s=self._settings.scene_min_sec), clock=self._clock)
         with FilmPass(
             self._settings, info=self._source.info, hearing=hearing, stages=self._stages, clock=self._clock,
-            findings=findings,
+            findings=findings, crew=crew,
         ) as film:  # fmt: skip
-            for frame in self._clock.timed("pictures", self._source.frames()):
+            for frame in frames:
                 for settled in shots.push(frame):
                     film.take(settled.frame, starts_shot=settled.starts_shot)
-                self._hand(frame, takers)
+                for take in takers:
+                    take(frame)
                 progress.at(frame.index)
             for settled in shots.finish():
                 film.take(settled.frame, starts_shot=settled.starts_shot)
@@ -279,20 +267,18 @@ class Work:
         """What of these is wanted and not there."""
         return [name for name in names if self._wants(name) and not self._steps.is_done(name)]
 
-    def _first_takers(self, names: Sequence[str], hearing: Hearing, stack: ExitStack) -> list[tuple[str, Take]]:
+    def _first_films(
+        self, names: Sequence[str], hearing: Hearing, crew: Crew
+    ) -> Iterator[AbstractContextManager[Take]]:
         """What takes the pictures in the first pass; shots and tracks are known to the pass alone."""
-        takers: list[tuple[str, Take]] = []
         if "frames" in names and self._settings.frames == "all":
-            takers.append(("frames", stack.enter_context(copies.all_frames(self._layout))))
+            yield copies.all_frames(self._layout, crew=crew, clock=self._clock)
         if "grid_video" in names:
-            writer = copies.grid_video(self._layout, self._source.info, hearing)
-            takers.append(("grid_video", stack.enter_context(writer)))
-        return takers
+            video = copies.grid_video(self._layout, self._source.info, hearing)
+            yield self._behind("grid_video", video, crew)
 
-    def _hand(self, frame: GridFrame, takers: Sequence[tuple[str, Take]]) -> None:
-        for name, take in takers:
-            with self._clock.of(_STAGES.get(name, name)):
-                take(frame)
+    def _behind(self, name: str, film: AbstractContextManager[Take], crew: Crew) -> AbstractContextManager[Take]:
+        return copies.behind(film, stage=_STAGES.get(name, name), crew=crew, clock=self._clock)
 
     def _has_all_of_the_pictures(self) -> bool:
         """Whether nothing is wanted for which faces must be looked at.
@@ -365,7 +351,6 @@ class Work:
             return
         easel = Easel(self._source, self._layout, seen, hearing.sound, note=self._note(), threads=self._threads)
         films: dict[str, Callable[[], AbstractContextManager[Take]]] = {
-            "frames": lambda: self._frames(seen),
             "grid_video": lambda: copies.grid_video(self._layout, self._source.info, hearing),
             "crops": lambda: copies.crops(self._layout, seen, hearing, self._crop_rules),
             "annotated": easel.annotated,
@@ -377,14 +362,21 @@ class Work:
             for name in wanted:
                 stack.enter_context(self._steps.doing(name))
             self._layout.make()
-            takers = [(name, stack.enter_context(films[name]())) for name in wanted]
-            for frame in self._clock.timed("drawn_pictures", self._source.frames()):
-                self._hand(frame, takers)
+            crew = stack.enter_context(Crew(self._threads))
+            takers = []
+            for name in wanted:
+                film = self._frames(seen, crew) if name == "frames" else self._behind(name, films[name](), crew)
+                takers.append(stack.enter_context(film))
+            frames = self._clock.timed("drawn_pictures", self._source.frames(keeps_planes=True))
+            for frame in read_ahead(crew, frames, most=FRAMES_AHEAD):
+                for take in takers:
+                    take(frame)
                 progress.at(frame.index)
 
-    def _frames(self, seen: Seen) -> AbstractContextManager[Take]:
-        is_all = self._settings.frames == "all"
-        return copies.all_frames(self._layout) if is_all else copies.first_frames(self._layout, seen)
+    def _frames(self, seen: Seen, crew: Crew) -> AbstractContextManager[Take]:
+        if self._settings.frames == "all":
+            return copies.all_frames(self._layout, crew=crew, clock=self._clock)
+        return self._behind("frames", copies.first_frames(self._layout, seen), crew)
 
     @property
     def _crop_rules(self) -> CropRules:
@@ -418,55 +410,6 @@ class Work:
     def _note(self) -> str:
         """What stands in the picture where an embedded method was used."""
         return "heuristic" if self._stages.are_heuristic else ""
-
-
-def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stages: Stages) -> list[Step]:
-    """Say which steps there are, what each makes, and on what its result depends."""
-    streams = settings_of(settings, "video_stream", "audio_stream")
-    film = key_of(version=__version__, video=content_key(places.video), **streams)
-    speech = key_of(film=film, method=_named(stages.voice_activity.method))
-    beside = {ending: content_key(places.original.with_suffix(ending)) for ending in stages.words.endings}
-    words = key_of(speech=speech, method=_named(stages.words.method), beside=beside, language=settings.language)
-    looks = [_named(stage.method) for stage in (stages.detector, stages.active_speaker)]
-    numbers = settings_of(settings, *(item.name for item in fields(StageSettings)))
-    pictures = key_of(speech=speech, methods=looks, score_weighting=settings.score_weighting, **numbers)
-    # All of the grid's pictures are the film's, whatever is seen in them.
-    frames = key_of(film=film) if settings.frames == "all" else key_of(shots=film, minimum_s=settings.scene_min_sec)
-    faces = key_of(pictures=pictures, embedder=_named(stages.embedder.method) if stages.embedder else None)
-    groups = key_of(faces=faces, same_person=settings.same_person)
-    style = settings_of(settings, "panel_width_ratio", "panel_max_items", "panel_theme")
-    # Names show in it. All but what people edited follows from the rest, and is not there yet in a first run.
-    edited = [[entry.name, *entry.lines] for entry in read_people(layout.folder / PEOPLE).held]
-    panel = key_of(groups=groups, words=words, people=edited, **style)
-    return [
-        Step("sound", film, (SOUND,)),
-        Step("speech", speech, (SPEECH,)),
-        Step("words", words, (WORDS,)),
-        Step("pictures", pictures, PICTURES),
-        Step("portraits", key_of(pictures=pictures), (PORTRAITS,)),
-        Step("vectors", faces, (VECTORS_NAME,)),
-        Step("groups", groups, (GROUPS,)),
-        Step("frames", frames, FRAMES),
-        Step("grid_video", key_of(film=film), GRID_VIDEO),
-        Step("crops", key_of(pictures=pictures), CROPS),
-        Step("annotated", key_of(pictures=pictures), ANNOTATED),
-        Step("preview", key_of(film=film), (PREVIEW,)),
-        Step("panel", panel, PANEL[:1]),
-    ]
-
-
-def parts_key(places: Places, layout: Layout, settings: SpeakersSettings, stages: Stages) -> str:
-    """Hash all that the parts of a film depend on, so that only those share it whose results are the same."""
-    keys = {step.name: step.key for step in plan_steps(places, layout, settings, stages)}
-    packages = [metadata.version(name) for name in ("av", "numpy", "onnxruntime", "scenedetect-headless")]
-    return key_of(
-        faces=keys["vectors"], device=stages.device, machine=platform.machine(),
-        packages=[*packages, cv2.__version__],
-    )  # fmt: skip
-
-
-def _named(method: Method) -> list[str]:
-    return [method.name, method.sha256]
 
 
 def _say(notice: str) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import av
 
@@ -21,7 +21,9 @@ from vidfleet.speakers.media.container import (
     pick_video,
     read_only,
 )
+from vidfleet.speakers.media.decoder import Decoding
 from vidfleet.speakers.media.pictures import Converted, Converter, Orientation, read_pictures, set_threads
+from vidfleet.speakers.media.planes import Colours
 from vidfleet.speakers.media.start import find_start
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class MediaInfo:
     """FFmpeg's name of the pictures' codec, such as ``h264``."""
     has_sound: bool
     """There is a sound track; whether it can be decoded shows only then."""
+    colours: Colours
+    """Of its planes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class VideoSource:
     tick: Fraction
     """The unit of the pictures' times in seconds."""
     threads: int
+    decoding: Decoding
+    """Where its pictures are decoded, as far as that is known by now."""
 
     @classmethod
     def open(
@@ -89,8 +95,11 @@ class VideoSource:
         video_stream: int | None = None,
         audio_stream: int | None = None,
         threads: int = 1,
+        decode_on: Literal["cpu", "cuda"] = "cpu",
     ) -> VideoSource:
         """Look at a video: decode its first picture and its first sound.
+
+        ``decode_on`` a GPU where it has a decoder that can; see ``decoder``.
 
         Streams have the numbers that the file gives them (and ffprobe shows), from 0; by default the one
         marked default is taken, else the first, and never a cover picture.
@@ -114,10 +123,13 @@ class VideoSource:
                 audio_stream=audio_stream,
                 tick=video.time_base or _CLOCK_ROUNDING,
                 threads=threads,
+                decoding=Decoding(decode_on, codec=info.codec, size=(start.frame.width, start.frame.height)),
             )
 
-    def frames(self, start: KeyFrame | None = None) -> Iterator[GridFrame]:
+    def frames(self, start: KeyFrame | None = None, *, keeps_planes: bool = False) -> Iterator[GridFrame]:
         """The 25 Hz grid in one decode pass; nothing but the current picture is held.
+
+        With ``keeps_planes`` a picture gives its planes, too, and takes half as much memory again.
 
         Grid frame i shows the last picture whose time is not after i / 25 s; before the first picture its
         first. The grid ends with the last picture's duration and has at least one frame.
@@ -129,10 +141,11 @@ class VideoSource:
         current: Picture | None = None
         recent: deque[Timing] = deque(maxlen=_REORDERING)
         converter: Converter | None = None
-        for picture in read_pictures(self.path, self.video_index, threads=self.threads, start=start):
+        pictures = read_pictures(self.path, self.video_index, threads=self.threads, start=start, decoding=self.decoding)
+        for picture in pictures:
             if current is None or converter is None:
                 self._check_size(picture.frame, start)
-                converter = Converter(picture.frame, threads=self.threads)
+                converter = Converter(picture.frame, threads=self.threads, keeps_planes=keeps_planes)
             else:
                 until = self._first_grid_index(picture.timing.time)
                 yield from self._show(current, index, until, converter)
@@ -189,7 +202,8 @@ def _describe(video: VideoStream, first: VideoFrame, *, length: Fraction, has_so
     """What the container and the first picture say."""
     width, height = first.width, first.height
     aspect = video.sample_aspect_ratio or Fraction(1)
-    if Orientation.of(first).transpose:
+    is_transposed = Orientation.of(first).transpose
+    if is_transposed:
         width, height, aspect = height, width, 1 / aspect
     return MediaInfo(
         width=width,
@@ -200,6 +214,7 @@ def _describe(video: VideoStream, first: VideoFrame, *, length: Fraction, has_so
         expected_frames=max(1, math.ceil(length * GRID_RATE)),
         codec=video.codec_context.name,
         has_sound=has_sound,
+        colours=Colours.of(first, is_transposed=is_transposed),
     )
 
 

@@ -12,8 +12,8 @@ from vidfleet.speakers.media import Sound, VideoSource
 from vidfleet.speakers.parts.board import OPEN, PLAN, Board
 from vidfleet.speakers.parts.plan import Plan
 from vidfleet.speakers.parts.taker import Taker, Tools
+from vidfleet.speakers.step_plan import parts_key
 from vidfleet.speakers.tables import StageClock
-from vidfleet.speakers.work import parts_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.speakers.stages import Stages
-    from vidfleet.speakers.work import Places
+    from vidfleet.speakers.step_plan import Places
 
     Report = Callable[[str, float], None]
 

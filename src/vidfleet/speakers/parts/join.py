@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidfleet.errors import SplitError
-from vidfleet.speakers.data import GRID_RATE, GridFrame, Still
+from vidfleet.speakers.data import GRID_RATE, GridFrame
 from vidfleet.speakers.findings import EndedTrack
 from vidfleet.speakers.looked import Looked
 from vidfleet.speakers.parts.board import Done
@@ -21,14 +21,30 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from vidfleet.speakers.findings import FilmFiles
     from vidfleet.speakers.layout import Layout
+    from vidfleet.speakers.media.planes import Planes
 
-_UNSEEN = Still(np.empty((0, 0, 3), np.uint8))
-"""Nobody looks at pictures that have been looked at."""
 _SETTLING_FRAMES = GRID_RATE
 """So long after a key frame pictures may differ from those of one pass: deinterlacing needs a neighbour, and pictures
 that are refreshed in stripes come about over some frames. Up to the cut they have to be the same."""
+
+
+class _Gone:
+    """A picture that has been looked at, when its part was made; nobody asks for it again."""
+
+    @property
+    def bgr(self) -> NDArray[np.uint8]:
+        raise ValueError("the pictures of a part are gone")
+
+    @property
+    def planes(self) -> Planes:
+        raise ValueError("the pictures of a part are gone")
+
+
+_LOOKED_AT = _Gone()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +101,7 @@ def feed(pieces: Sequence[Piece], files: FilmFiles, layout: Layout, *, key: str,
             index = part.first + place
             if index < piece.first:
                 continue
-            frame = GridFrame(index, times_s[place], _UNSEEN, is_repeat=False)
+            frame = GridFrame(index, times_s[place], _LOOKED_AT, is_repeat=False)
             starts_shot = index in part.shots
             files.frame(Looked(frame, starts_shot, faces))
             if starts_shot and first_frames:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidfleet.speakers.film import FilmPass
+from vidfleet.speakers.film import FilmPass, frames_ahead
+from vidfleet.speakers.flow import Crew
 from vidfleet.speakers.hearing import Hearing
 from vidfleet.speakers.media import VideoSource
 from vidfleet.speakers.parts.part_file import PartFindings
@@ -63,8 +64,10 @@ class Taker:
         watch = Watch(
             self._plan.starts, claim.segment, minimum_s=tools.settings.scene_min_sec, clock=tools.clock
         )  # fmt: skip
-        part = stack.enter_context(self._part())
-        for frame in tools.clock.timed("pictures", tools.source.frames(self._plan.segments[claim.segment].key)):
+        crew = stack.enter_context(Crew(tools.source.threads))
+        part = stack.enter_context(self._part(crew))
+        frames = tools.source.frames(self._plan.segments[claim.segment].key)
+        for frame in frames_ahead(frames, crew, tools.clock):
             for settled in watch.push(frame):
                 part.film.take(settled.frame, starts_shot=settled.starts_shot)
             if not claim.beat(frame.index) and self._stops_when_dropped:
@@ -83,7 +86,7 @@ class Taker:
                 stack.callback(further.release)
                 claim = further
                 watch.go_on()
-                part = stack.enter_context(self._part())
+                part = stack.enter_context(self._part(crew))
         for settled in watch.finish():
             part.film.take(settled.frame, starts_shot=settled.starts_shot)
         self._finish(part, watch, len(self._plan.segments) if watch.has_begun else None)
@@ -94,13 +97,13 @@ class Taker:
             part.findings.write(key=self._plan.key, sums=watch.sums, sums_from=watch.sums_from)
         self._board.publish(part.folder, watch.segment, following)
 
-    def _part(self) -> _GrowingPart:
+    def _part(self, crew: Crew) -> _GrowingPart:
         tools = self._tools
         folder = self._board.growing()
         findings = PartFindings(folder, hearing=tools.hearing, clock=tools.clock, writes=tools.writes)
         film = FilmPass(
             tools.settings, info=tools.source.info, hearing=tools.hearing, stages=tools.stages, clock=tools.clock,
-            findings=findings,
+            findings=findings, crew=crew,
         )  # fmt: skip
         return _GrowingPart(folder, findings, film)
 
