@@ -164,10 +164,11 @@ _VFR = list(np.cumsum(np.random.default_rng(3).integers(3, 9, 162)))
         ("a.mov", {"options": {**X264, "x264-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0:bframes=3"}}),
         ("a.mp4", {"codec": "mpeg4", "options": {"g": "12", "bf": "2", "qscale": "3"}}),
         ("a.mp4", {"rate": 150, "ticks": _VFR}),
-        ("a.mkv", {"rate": 60, "ticks": list(range(162))}),
+        ("a.mkv", {"rate": 40, "ticks": list(range(162))}),
         ("a.webm", {"codec": "libvpx", "options": {"g": "12", "deadline": "realtime", "cpu-used": "8", "b": "1M"}}),
+        ("a.mkv", {"options": {**X264, "x264-params": "tff=1:keyint=12:scenecut=0"}}),
     ],
-    ids=["mp4", "mkv", "open-gop", "mpeg4", "vfr", "60fps", "webm"],
+    ids=["mp4", "mkv", "open-gop", "mpeg4", "vfr", "40fps", "webm", "interlaced"],
 )
 def test_every_seam_is_invisible(name: str, more: dict[str, object], tmp_path: Path, lane: Speakers) -> None:
     """Each part begins at its own key frame, none goes on into the next; then the next attempt joins them."""
