@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -187,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--media", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--film", type=Path, help="this film, instead of one that is made")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--alone", action="store_true")
@@ -201,7 +203,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         film = Path(name) / "films" / "film.mp4"
         film.parent.mkdir()
-        write_film(film, asked.media, seconds=60 * asked.minutes)
+        if asked.film:
+            shutil.copyfile(asked.film, film)
+        else:
+            write_film(film, asked.media, seconds=60 * asked.minutes)
         expected: dict[str, bytes] = {}
         for turn in range(asked.repeat):
             for way in ways if turn % 2 == 0 else ways[::-1]:
@@ -222,7 +227,8 @@ def main() -> None:
     }
     ratio = round(medians["two lanes"]["wall_s"] / medians["one lane"]["wall_s"], 3)
     said = {
-        "minutes": asked.minutes, "by_hand": asked.by_hand, "arguments": [*SETTINGS, *asked.more], "medians": medians,
+        "film": asked.film.name if asked.film else f"{asked.minutes:g} minutes",
+        "by_hand": asked.by_hand, "arguments": [*SETTINGS, *asked.more], "medians": medians,
         "two lanes / one lane": ratio, "results": "equal", "runs": [asdict(run) for run in runs],
     }  # fmt: skip
     RESULT.write_text(json.dumps(said, indent=1) + "\n", "utf-8")
