@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from threading import local
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
@@ -38,7 +39,7 @@ HAAR_CONFIDENCE = 0.6
 
 
 class FaceDetector(Protocol):
-    """Finds the faces in one picture."""
+    """Finds the faces in one picture; several threads may ask at once."""
 
     method: Method
 
@@ -141,7 +142,8 @@ class HaarFaces:
 
     def __init__(self, *, scale: float = 0.0, confidence: float = HAAR_CONFIDENCE) -> None:
         name = "haarcascade_frontalface_alt2.xml"
-        self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / name))
+        self._file = str(Path(cv2.__file__).parent / "data" / name)
+        self._loaded = local()
         if self._cascade.empty():
             raise SetupError(
                 f"This OpenCV ({cv2.__version__}) lacks {name}. Install: pip install 'opencv-python-headless>=4.10,<5'"
@@ -149,6 +151,14 @@ class HaarFaces:
         self._scale = scale
         self._confidence = confidence
         self.method = Method(name=HAAR_NAME, sha256="")
+
+    @property
+    def _cascade(self) -> cv2.CascadeClassifier:
+        """This thread's own: a cascade keeps the picture that it looks at."""
+        cascade: cv2.CascadeClassifier | None = getattr(self._loaded, "cascade", None)
+        if cascade is None:
+            cascade = self._loaded.cascade = cv2.CascadeClassifier(self._file)
+        return cascade
 
     def find(self, frame: GridFrame, *, pixel_aspect: Fraction) -> tuple[Face, ...]:
         """See :class:`FaceDetector`."""
