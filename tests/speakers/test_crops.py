@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.speakers.stills import Still
 from vidfleet.speakers.crops import CropRules, Square, TrackCrops, cut, face_of
-from vidfleet.speakers.data import Face, GridFrame, Still
+from vidfleet.speakers.data import Face, GridFrame
 from vidfleet.speakers.tracks import GrowingTrack, Tracker, TrackRules
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vidfleet.speakers.data import Face, GridFrame, Method, Scores, Still
+from tests.speakers.stills import Still
+from vidfleet.speakers.data import Face, GridFrame, Method, Scores
 from vidfleet.speakers.identity.align import SIDE, TEMPLATE
 from vidfleet.speakers.identity.gallery import PIECES, TrackGallery
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.speakers.films import FAST, noise, process, two_shots, write_video
+from tests.speakers.stills import Still
 from vidfleet.errors import UsageError
-from vidfleet.speakers.data import Face, GridFrame, Still
+from vidfleet.speakers.data import Face, GridFrame
 from vidfleet.speakers.flow import Crew
 from vidfleet.speakers.looked import Looked, Looks
 from vidfleet.speakers.pipeline import Speakers

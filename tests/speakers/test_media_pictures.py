@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.speakers.stills import bgr_of
 from vidfleet.errors import BadInputError
 from vidfleet.speakers.media import VideoSource, container, pictures
 
@@ -47,9 +48,10 @@ def test_pictures_come_upright(make_clip: MakeClip, matrix: tuple[int, int, int,
     path.write_bytes(data)
 
     source = VideoSource.open(path)
-    shown = next(source.frames()).bgr
-    assert shown.shape == (source.info.height, source.info.width, 3)
-    assert np.abs(shown.astype(int) - displayed(corners(96, 64), matrix)).mean() < 8
+    frame = next(source.frames(keeps_planes=True))
+    for shown in (frame.bgr, bgr_of(frame.planes)):
+        assert shown.shape == (source.info.height, source.info.width, 3)
+        assert np.abs(shown.astype(int) - displayed(corners(96, 64), matrix)).mean() < 8
     assert clip.size == (96, 64)
 
 
@@ -74,6 +76,8 @@ def test_interlaced_pictures_are_deinterlaced(tmp_path: Path, name: str) -> None
     assert [frame.source_time_s for frame in frames] == pytest.approx([k / 25 for k in range(25)], abs=0.001)
     assert min(combing(np.asarray(picture, np.uint8)) for picture in combed) > 3
     assert max(combing(frame.bgr) for frame in frames) < 0.5
+    again = [bgr_of(frame.planes) for frame in VideoSource.open(path).frames(keeps_planes=True)]
+    assert max(combing(bgr) for bgr in again) < 0.5
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
@@ -102,9 +106,11 @@ def test_a_size_that_changes_is_scaled_to_the_first(tmp_path: Path) -> None:
             for packet in [*packets, *codec.encode(None)]:
                 packet.stream = first
                 out.mux(packet)
-    frames = list(VideoSource.open(path).frames())
+    frames = list(VideoSource.open(path).frames(keeps_planes=True))
     assert len(frames) == 50
     assert {frame.bgr.shape for frame in frames} == {(96, 128, 3)}
+    assert {frame.planes.size for frame in frames} == {(128, 96)}
+    assert all(abs(frame.planes.arrays[0].mean() - 188) < 2 for frame in frames)
 
 
 class TestDamage:

@@ -86,9 +86,9 @@ def first_frames(layout: Layout, seen: Seen) -> Iterator[Take]:
 
 @contextmanager
 def grid_video(layout: Layout, info: MediaInfo, hearing: Hearing) -> Iterator[Take]:
-    """The film on the grid, with its sound."""
+    """The film on the grid, with its sound; takes planes."""
     with AviWriter(layout.grid_video, width=info.width, height=info.height, sound=hearing.sound) as writer:
-        yield lambda frame: writer.write(frame.bgr)
+        yield lambda frame: writer.write_planes(frame.planes)
 
 
 @contextmanager

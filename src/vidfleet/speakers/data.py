@@ -7,10 +7,13 @@ player would show at i/25 s after the start of the container's presentation. Int
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from vidfleet.speakers.media.planes import Planes
 
 GRID_RATE = 25
 """Grid frames per second; LR-ASD and TalkNet were trained at it."""
@@ -26,13 +29,10 @@ class Shown(Protocol):
         """(height, width, 3), upright, full size; the same array each time, never written to."""
         ...
 
-
-@dataclass(frozen=True, slots=True)
-class Still:
-    """A picture that is there already."""
-
-    bgr: NDArray[np.uint8]
-    """(height, width, 3)"""
+    @property
+    def planes(self) -> Planes:
+        """The same picture as encoders take it; the same each time, never written to."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,14 @@ class GridFrame:
     def bgr(self) -> NDArray[np.uint8]:
         """(height, width, 3), upright, full size; converted when it is asked for first."""
         return self.picture.bgr
+
+    @property
+    def planes(self) -> Planes:
+        """The same picture as encoders take it; the decoder's own memory where that will do. Only a copy is drawn on.
+
+        Raises ValueError in a pass over the film that keeps none (``VideoSource.frames``).
+        """
+        return self.picture.planes
 
 
 @dataclass(frozen=True, slots=True)

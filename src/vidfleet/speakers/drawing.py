@@ -1,4 +1,7 @@
-"""The films that are made of a film, each fed with the grid's pictures: all that are wanted share one pass."""
+"""The films that are made of a film, each fed with the grid's pictures: all that are wanted share one pass.
+
+They take a picture's planes, which none of them writes to.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class Easel:
         layout, info = self.layout, self.source.info
         painter = Painter([DrawnTrack.of(track) for track in self.seen.tracks], note=self.note)
         with AviWriter(layout.annotated, width=info.width, height=info.height) as writer:
-            yield lambda frame: writer.write(painter.paint(frame.index, frame.bgr))
+            yield lambda frame: writer.write_planes(painter.paint(frame.index, frame.planes))
         add_sound(layout.annotated, layout.sound, layout.annotated_with_sound)
 
     @contextmanager
@@ -48,7 +51,7 @@ class Easel:
         """A small copy that browsers play."""
         target = self.layout.folder / PREVIEW
         with PreviewWriter(self.source, target, sound=self.sound, threads=self.threads) as writer:
-            yield lambda frame: writer.write(frame.bgr)
+            yield lambda frame: writer.write(frame.planes)
 
     @contextmanager
     def panel(self, conversation: Conversation, *, style: PanelStyle, say: Callable[[str], None]) -> Iterator[Take]:
@@ -62,9 +65,10 @@ class Easel:
             faces=faces_of(self.layout.portraits, conversation.persons),
             style=style,
             note=self.note,
+            threads=self.threads,
         )
         for notice in painter.notices():
             say(notice)
         target = self.layout.folder / PANEL[0]
         with PanelWriter(painter, target, source=self.source, sound=self.sound, threads=self.threads) as writer:
-            yield lambda frame: writer.write(frame.index, frame.bgr)
+            yield lambda frame: writer.write(frame.index, frame.planes)

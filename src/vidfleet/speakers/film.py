@@ -27,14 +27,14 @@ from vidfleet.speakers.active_speaker import TrackScores
 from vidfleet.speakers.crops import CropRules, TrackCrops, face_of
 from vidfleet.speakers.data import FaceVector, Scores
 from vidfleet.speakers.findings import EndedTrack
-from vidfleet.speakers.flow import Line
+from vidfleet.speakers.flow import Line, read_ahead
 from vidfleet.speakers.identity.gallery import TrackGallery
 from vidfleet.speakers.looked import Looked, Looks
 from vidfleet.speakers.portraits import TrackPortraits
 from vidfleet.speakers.tracks import Tracker, TrackRules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -53,10 +53,25 @@ if TYPE_CHECKING:
     from vidfleet.speakers.tracks import GrowingTrack
 
 
+FRAMES_AHEAD = 3
+"""Pictures that are decoded before they are asked for, where there is more than one thread."""
 FACES_AT_ONCE = 25
 """So many go to be scored in one job: the second that LR-ASD takes at a time."""
 SECONDS_WAITING, CROPS_WAITING = 2, 12
 """Jobs of a track that wait, beside the one that runs."""
+
+
+def frames_ahead(frames: Iterable[GridFrame], crew: Crew, clock: StageClock) -> Iterator[GridFrame]:
+    """The grid's frames with their pixels, some of them before they are asked for; timed as two stages."""
+
+    def shown() -> Iterator[GridFrame]:
+        for frame in clock.timed("pictures", frames):
+            if not frame.is_repeat:
+                with clock.of("pixels"):
+                    _ = frame.bgr
+            yield frame
+
+    return read_ahead(crew, shown(), most=FRAMES_AHEAD)
 
 
 @dataclass(frozen=True, slots=True)

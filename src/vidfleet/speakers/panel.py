@@ -1,6 +1,7 @@
 """The film with the conversation beside it: boxes with names and colours, and the last lines with faces.
 
-The column of lines is drawn anew only when another line begins; in between it is copied.
+The column of lines is drawn anew only when another line begins; in between it stays. Like the annotated film, all is
+drawn on the planes that go to the encoder.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ import unicodedata
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Self
 
-import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageDraw
 
 from vidfleet.speakers.data import GRID_RATE
 from vidfleet.speakers.fonts import Fonts
 from vidfleet.speakers.media.mp4 import Mp4Writer, even
+from vidfleet.speakers.media.planes import blank, pixels, scaled
 from vidfleet.speakers.palette import OFF_SCREEN, colour_of, ink_on, rgb_of
 from vidfleet.speakers.panel_column import Column, PanelStyle, clipped
-from vidfleet.speakers.render import DrawnTrack
+from vidfleet.speakers.render import STEPS, DrawnTrack, put_frame, put_plate, up_to_even
 from vidfleet.speakers.results.text import shown_names
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.data import Conversation
     from vidfleet.speakers.media import MediaInfo, Sound, VideoSource
+    from vidfleet.speakers.media.planes import Planes
+    from vidfleet.speakers.render import Parts
     from vidfleet.speakers.seen import SeenTrack
 
 __all__ = ["PanelPainter", "PanelStyle", "PanelWriter"]
@@ -37,8 +41,8 @@ __all__ = ["PanelPainter", "PanelStyle", "PanelWriter"]
 LEAST_ROWS, MOST_ROWS = 360, 1080
 """The film is made larger or smaller until it has so many rows: text must be read, and the file be played."""
 LEAST_PANEL_PX = 240
-_FARTHEST_PX = 100_000
-"""A box may lie far outside; OpenCV draws within 32 bits."""
+_BACKDROP = (16, 16)
+"""Width and height of what shines through glass: it is softer than that."""
 
 
 class PanelPainter:
@@ -57,6 +61,7 @@ class PanelPainter:
         style: PanelStyle | None = None,
         note: str = "",
         fonts: Fonts | None = None,
+        threads: int = 1,
     ) -> None:
         style = style or PanelStyle()
         self._fonts, self._note = fonts or Fonts(), note
@@ -66,14 +71,16 @@ class PanelPainter:
         self._names = shown_names(conversation)
         self._scale = (self._film[0] / info.width, self._film[1] / info.height) * 2
         self._boxes = _Boxes(conversation, tracks)
-        self._plates: dict[tuple[str, str], NDArray[np.uint8]] = {}
+        self._plates: dict[tuple[str, str], Parts] = {}
         self._shown: tuple[int, bool] | None = None
-        self._canvas = np.zeros((self._film[1], self._film[0] + panel_px, 3), np.uint8)
+        self._colours = info.colours
+        self._canvas = blank(self._film[0] + panel_px, self._film[1], info.colours)
+        self._to_film, self._to_backdrop, self._threads = VideoReformatter(), VideoReformatter(), threads
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the painted pictures, both even."""
-        return self._canvas.shape[1], self._canvas.shape[0]
+        return self._canvas.size
 
     def notices(self) -> tuple[str, ...]:
         """What a person should know: that no font here has some characters. None of them stands in the sentence."""
@@ -86,52 +93,55 @@ class PanelPainter:
         remedy = "Install fonts that have them, such as Debian's fonts-noto-core and fonts-noto-cjk."
         return (f"No font on this machine has {what}: the panel shows boxes for them. {remedy}",)
 
-    def paint(self, frame: int, bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def paint(self, frame: int, planes: Planes) -> Planes:
         """The picture of a grid frame with the panel beside it; overwritten by the next call."""
-        is_smaller = self._film[1] < bgr.shape[0]
-        film = np.asarray(
-            cv2.resize(bgr, self._film, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR), np.uint8
-        )
         now_s = frame / GRID_RATE + 1e-6
         last = bisect_right(self._starts_s, now_s) - 1
         is_heard = last >= 0 and now_s < self._column.messages[last].end_s
         if (last, is_heard) != self._shown:
-            self._canvas[:, self._film[0] :] = self._column.draw(last, film, is_heard=is_heard)
+            self._draw_column(last, planes, is_heard=is_heard)
             self._shown = (last, is_heard)
+        y, u, v = (array[:, : self._film[0] // step] for array, step in zip(self._canvas.arrays, STEPS, strict=True))
+        film = y, u, v
+        for to, part in zip(film, self._scaled(planes).arrays, strict=True):
+            to[:] = part
         for track, place in self._boxes.at(frame):
             self._mark(film, track, place, frame - track.start)
         if self._note:
             self._put(film, self._note, OFF_SCREEN, left=self._column.letters_px, bottom=self._film[1])
-        self._canvas[:, : self._film[0]] = film
         return self._canvas
 
-    def _mark(self, film: NDArray[np.uint8], track: DrawnTrack, place: tuple[int, str] | None, at: int) -> None:
-        """A box in the person's colour, thick while it speaks, with the name on it."""
-        edges = np.clip(track.boxes[at] * self._scale, -_FARTHEST_PX, _FARTHEST_PX)
-        x1, y1, x2, y2 = (round(float(edge)) for edge in edges)
-        thin = max(1, min(self._film) // 240)
-        colour = OFF_SCREEN if place is None else colour_of(place[0])
-        thick = 3 * thin if track.shown[at] > 0 else thin
-        cv2.rectangle(film, (x1, y1), (x2, y2), rgb_of(colour)[::-1], thick)
-        if place is not None:
-            self._put(film, self._names[place[1]], colour, left=x1 - thick // 2, bottom=y1)
+    def _scaled(self, planes: Planes) -> Planes:
+        return scaled(planes, self._film, self._to_film, threads=self._threads)
 
-    def _put(self, film: NDArray[np.uint8], text: str, colour: str, *, left: int, bottom: int) -> None:
-        """A text on a plate of a colour, moved where needed so that it stays in the picture."""
+    def _draw_column(self, last: int, planes: Planes, *, is_heard: bool) -> None:
+        backdrop = pixels(planes, _BACKDROP, self._to_backdrop, threads=self._threads)
+        column = self._colours.planes_of(self._column.draw(last, backdrop, is_heard=is_heard))
+        for to, part, step in zip(self._canvas.arrays, column, STEPS, strict=True):
+            to[:, self._film[0] // step :] = part
+
+    def _mark(self, film: Parts, track: DrawnTrack, place: tuple[int, str] | None, at: int) -> None:
+        """A box in the person's colour, thick while it speaks, with the name on it."""
+        unit = min(self._film) // 240
+        colour = OFF_SCREEN if place is None else colour_of(place[0])
+        thick = max(2, 2 * round(unit * (3 if track.shown[at] > 0 else 1) / 2))
+        red, green, blue = rgb_of(colour)
+        left, top = put_frame(film, track.boxes[at] * self._scale, thick, (blue, green, red), colours=self._colours)
+        if place is not None:
+            self._put(film, self._names[place[1]], colour, left=left, bottom=top + thick)
+
+    def _put(self, film: Parts, text: str, colour: str, *, left: int, bottom: int) -> None:
+        """A text on a plate of a colour, moved where needed so that it stays in the film."""
         if (text, colour) not in self._plates:
-            self._plates[text, colour] = self._plate(text, colour)
-        plate = self._plates[text, colour][: film.shape[0], : film.shape[1]]
-        height, width = plate.shape[:2]
-        top = max(0, min(bottom - height, film.shape[0] - height))
-        left = max(0, min(left, film.shape[1] - width))
-        film[top : top + height, left : left + width] = plate
+            self._plates[text, colour] = self._colours.planes_of(self._plate(text, colour))
+        put_plate(film, self._plates[text, colour], left=left, bottom=bottom)
 
     def _plate(self, text: str, colour: str) -> NDArray[np.uint8]:
         size = max(11, min(self._film) // 30)
         pad = size // 3
         shown = clipped(self._fonts, text, size, self._film[0] / 3)
         width = round(self._fonts.width(shown, size, bold=True)) + 2 * pad
-        image = Image.new("RGB", (width, round(size * 1.45)), colour)
+        image = Image.new("RGB", (up_to_even(width), up_to_even(round(size * 1.45))), colour)
         pen = ImageDraw.Draw(image)
         self._fonts.draw(pen, (pad, round(size * 1.07)), shown, size, fill=ink_on(colour), bold=True)
         return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
@@ -148,7 +158,10 @@ class PanelWriter:
     ) -> None:
         self._painter = painter
         width, height = painter.size
-        self._writer = Mp4Writer(target, width=width, height=height, source=source, sound=sound, threads=threads)
+        self._writer = Mp4Writer(
+            target, width=width, height=height, source=source, sound=sound,
+            colours=source.info.colours, threads=threads,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
@@ -158,9 +171,9 @@ class PanelWriter:
     ) -> None:
         self._writer.__exit__(kind, error, trace)
 
-    def write(self, frame: int, bgr: NDArray[np.uint8]) -> None:
-        """Append a grid frame: its index, and its picture (height, width, 3), full size."""
-        self._writer.write(self._painter.paint(frame, bgr))
+    def write(self, frame: int, planes: Planes) -> None:
+        """Append a grid frame: its index, and its picture, full size."""
+        self._writer.write(self._painter.paint(frame, planes))
 
 
 def film_and_panel(info: MediaInfo, width_ratio: float) -> tuple[tuple[int, int], int]:

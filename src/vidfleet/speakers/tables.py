@@ -188,6 +188,11 @@ class StageClock:
                 return
             yield item  # type: ignore[misc]
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Those that ran, in order of their first start."""
+        return tuple(self._stages)
+
     def counted(self, stage: str, do: Callable[P, T]) -> Callable[P, T]:
         """``do``, whose time counts for ``stage``."""
 
@@ -197,11 +202,12 @@ class StageClock:
 
         return counted
 
-    def write(self, path: Path, *, video_name: str) -> None:
+    def write(self, path: Path, *, video_name: str, devices: Mapping[str, str]) -> None:
         """Write ``time_log.jsonl``: a line for each stage, in order of its first start.
 
         ``ts_start`` and ``ts_end`` are the clock at its first and last moment; ``elapsed_sec`` is its own time by the
-        clock, added up over the threads that did it, and ``cpu_sec`` their processor time.
+        clock, added up over the threads that did it, and ``cpu_sec`` their processor time. ``device`` is what
+        computed it, the processor where ``devices`` does not have it.
         """
         with path.open("w", encoding="utf-8") as file:
             for stage, spent in self._stages.items():
@@ -211,6 +217,7 @@ class StageClock:
                     "ts_end": round(spent.last, 3),
                     "elapsed_sec": round(spent.elapsed_s, 6),
                     "cpu_sec": round(spent.cpu_s, 6),
+                    "device": devices.get(stage, "cpu"),
                     "pid": os.getpid(),
                     "video_name": video_name,
                 }

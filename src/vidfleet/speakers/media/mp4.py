@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange
 
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE
 from vidfleet.speakers.media.container import opened, packets, pick_audio, read_only
+from vidfleet.speakers.media.planes import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
     from av.video.stream import VideoStream
-    from numpy.typing import NDArray
 
+    from vidfleet.speakers.media.planes import Colours, Planes
     from vidfleet.speakers.media.sound import Sound
     from vidfleet.speakers.media.source import VideoSource
 
@@ -38,7 +39,8 @@ class Mp4Writer:
     """An MP4 file that grows picture by picture: H.264 at 25 frames/s.
 
     The sound is ``source``'s own, its packets copied, where :data:`SOUND_THAT_FITS`; else ``sound`` as AAC, 16 kHz
-    mono. It ends with the pictures. A context manager; the file is whole when it has ended.
+    mono. It ends with the pictures. The file says which ``colours`` its pictures have. A context
+    manager; the file is whole when it has ended.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Mp4Writer:
         *,
         width: int,
         height: int,
+        colours: Colours,
         source: VideoSource | None = None,
         sound: Sound | None = None,
         crf: int = 23,
@@ -55,9 +58,9 @@ class Mp4Writer:
     ) -> None:
         if width % 2 or height % 2:
             raise ValueError(f"{width} x {height}: both sides must be even for H.264")
-        self._size = (height, width, 3)
+        self._size = (width, height)
         self._container = av.open(path.absolute(), mode="w", format="mp4")
-        self._video = _add_h264(self._container, width, height, crf=crf, preset=preset, threads=threads)
+        self._video = _add_h264(self._container, self._size, colours, crf=crf, preset=preset, threads=threads)
         self._sound = _sound_of(self._container, source, sound)
         self._frames = 0
         self._container.start_encoding()
@@ -76,12 +79,11 @@ class Mp4Writer:
             self._sound.close()
             self._container.close()
 
-    def write(self, bgr: NDArray[np.uint8]) -> None:
-        """Append one picture (height, width, 3)."""
-        if bgr.shape != self._size:
-            raise ValueError(f"a picture of {bgr.shape} does not fit a video of {self._size}")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(bgr), format="bgr24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+    def write(self, planes: Planes) -> None:
+        """Append one picture."""
+        if planes.size != self._size:
+            raise ValueError(f"a picture of {planes.size} does not fit a video of {self._size}")
+        frame = planes.frame
         frame.pts, frame.time_base = self._frames, Fraction(1, GRID_RATE)
         self._container.mux(self._video.encode(frame))
         self._frames += 1
@@ -94,15 +96,16 @@ def even(length: float) -> int:
 
 
 def _add_h264(
-    container: OutputContainer, width: int, height: int, *, crf: int, preset: str, threads: int
+    container: OutputContainer, size: tuple[int, int], colours: Colours, *, crf: int, preset: str, threads: int
 ) -> VideoStream:
-    options = {"crf": str(crf), "preset": preset}
+    # Captions that a decoder leaves on its pictures are no part of a copy, and libx264 would take them over.
+    options = {"crf": str(crf), "preset": preset, "a53cc": "0"}
     video = container.add_stream("libx264", rate=GRID_RATE, options=options)
-    video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+    video.width, video.height, video.pix_fmt = *size, FORMAT
     context = video.codec_context
     context.time_base = Fraction(1, GRID_RATE)
     context.gop_size = 2 * GRID_RATE  # seeking lands within two seconds
-    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+    context.colorspace, context.color_range = colours.matrix, ColorRange.MPEG
     context.thread_count = threads
     return video
 

@@ -11,6 +11,7 @@ import numpy as np
 from av.packet import Packet
 
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE
+from vidfleet.speakers.media.mpeg4 import told
 from vidfleet.speakers.media.sound import Sound
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.stream import Stream
+    from av.video.frame import VideoFrame
     from numpy.typing import NDArray
+
+    from vidfleet.speakers.media.planes import Colours, Planes
 
 _TAG = "XVID"
 _QUANTISER = 3
@@ -47,7 +51,7 @@ class AviWriter:
         quantiser: int = _QUANTISER,
         threads: int = 1,
     ) -> None:
-        self._size = (height, width, 3)
+        self._size = (width, height)
         self._container = av.open(path.absolute(), mode="w", format="avi")
         self._video = self._container.add_stream("mpeg4", rate=GRID_RATE)
         self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
@@ -77,11 +81,22 @@ class AviWriter:
 
     def write(self, bgr: NDArray[np.uint8]) -> None:
         """Append one picture (height, width, 3)."""
-        if bgr.shape != self._size:
-            raise ValueError(f"a picture of {bgr.shape} does not fit a video of {self._size}")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(bgr), format="bgr24")
+        self._check((bgr.shape[1], bgr.shape[0]))
+        self._append(av.VideoFrame.from_ndarray(np.ascontiguousarray(bgr), format="bgr24"))
+
+    def write_planes(self, planes: Planes) -> None:
+        """Append one picture as it comes from a decoder."""
+        self._check(planes.size)
+        self._append(planes.frame, planes.colours)
+
+    def _check(self, size: tuple[int, int]) -> None:
+        if size != self._size:
+            raise ValueError(f"a picture of {size} does not fit a video of {self._size}")
+
+    def _append(self, frame: VideoFrame, colours: Colours | None = None) -> None:
         frame.pts, frame.time_base = self._frames, Fraction(1, GRID_RATE)
-        self._container.mux(self._video.encode(frame))
+        for packet in self._video.encode(frame):
+            self._container.mux(told(packet, colours) if colours is not None and colours.is_told else packet)
         if self._sound is not None and self._audio is not None:
             start = self._frames * _SAMPLES_PER_FRAME
             at = self._sound_start + start

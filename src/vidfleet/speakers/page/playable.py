@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-import cv2
-import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from vidfleet.speakers.media.container import opened, pick_audio, pick_video
 from vidfleet.speakers.media.mp4 import Mp4Writer, even
+from vidfleet.speakers.media.planes import scaled
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
     from av.container import InputContainer
-    from numpy.typing import NDArray
 
     from vidfleet.speakers.media import MediaInfo, Sound, VideoSource
+    from vidfleet.speakers.media.planes import Planes
 
 PREVIEW_NAME = "pyavi/preview.mp4"
 MOST_ROWS = 480
@@ -77,10 +77,12 @@ class PreviewWriter:
 
     def __init__(self, source: VideoSource, target: Path, *, sound: Sound | None, threads: int = 1) -> None:
         self._size = shown_size(source.info, most_rows=MOST_ROWS)
+        self._reformatter, self._threads = VideoReformatter(), threads
         width, height = self._size
         self._writer = Mp4Writer(
-            target, width=width, height=height, source=source, sound=sound, crf=26, threads=threads
-        )
+            target, width=width, height=height, source=source, sound=sound,
+            colours=source.info.colours, crf=26, threads=threads,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +92,6 @@ class PreviewWriter:
     ) -> None:
         self._writer.__exit__(kind, error, trace)
 
-    def write(self, bgr: NDArray[np.uint8]) -> None:
-        """Append the next grid frame's picture (height, width, 3), full size."""
-        small = cv2.resize(bgr, self._size, interpolation=cv2.INTER_AREA)
-        self._writer.write(np.asarray(small, np.uint8))
+    def write(self, planes: Planes) -> None:
+        """Append the next grid frame's picture, full size."""
+        self._writer.write(scaled(planes, self._size, self._reformatter, threads=self._threads))
