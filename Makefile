@@ -7,12 +7,12 @@
 #   make format             let ruff lay out the code
 #   make docs               write docs/cli.md again after an option has changed
 #   make bench              us beside other runners, how fast: docs/performance.md     (ARGS='--only noop --quick')
+#   make bench-pipeline     what a second of film costs: docs/performance-pipeline.md  (ARGS='--weights DIR ...')
 #   make bench-behaviour    us beside other runners, when things change and die: docs/behaviour.md
 
 PY := .venv/bin/python
 export VIDEOS
-
-.PHONY: demo test check format docs bench bench-behaviour
+.PHONY: demo test check format docs bench bench-pipeline bench-behaviour
 
 demo: .venv/.demo
 	@$(PY) -m tools.demo
@@ -33,8 +33,8 @@ format: .venv/.dev
 docs: .venv/.dev
 	@$(PY) -m tools.cli_page
 
-bench bench-behaviour: .venv/.dev
-	@$(PY) -m benchmarks.$(if $(filter bench,$@),speed,behaviour) $(ARGS)
+bench bench-pipeline bench-behaviour: .venv/.dev
+	@$(PY) -m benchmarks.$(if $(filter bench,$@),speed,$(@:bench-%=%)) $(ARGS)
 
 .venv/.%: pyproject.toml tools/make_venv.sh
 	@sh tools/make_venv.sh $*

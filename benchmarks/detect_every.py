@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.pipeline.about import about
+from benchmarks.speed.measuring import as_text
 from vidfleet.speakers.pipeline import Speakers
 from vidfleet.speakers.tracks import overlap
 
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT, metavar="FILE")
     options = parser.parse_args()
     rows: list[Row] = []
+    head = about(1)
     for clip in sorted(options.media.iterdir()):
         if clip.suffix not in ENDINGS or not clip.name.startswith(tuple(options.only)):
             continue
@@ -165,8 +167,7 @@ def main() -> None:
         rows += [
             compared(clip.name, every, frames, exact, run(clip, options.weights, every)[0]) for every in options.every
         ]
-        lines = ",\n".join(json.dumps(asdict(row)) for row in rows)
-        options.result.write_text(f'{{"rows": [\n{lines}\n]}}\n', "ascii")
+        options.result.write_text(as_text({**head, "rows": [asdict(row) for row in rows]}), "ascii")
         print(*rows[-1 - len(options.every) :], sep="\n", flush=True)
 
 

@@ -12,7 +12,6 @@ those of the authors' own code, on all cases there and with both weights.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import time
 from collections import defaultdict
@@ -25,6 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from benchmarks.naive_scores import NaiveLrAsd
+from benchmarks.pipeline.about import about
+from benchmarks.speed.measuring import as_text
 from vidfleet.speakers.nets.checkpoint import read_checkpoint
 from vidfleet.speakers.nets.lr_asd import BLOCKS, FACE_RATE, FACE_SIZE, MFCC_PER_FACE, LrAsdNet
 from vidfleet.speakers.nets.lr_asd_windows import WindowScorer
@@ -141,7 +142,7 @@ class Watched(LrAsdNet):
         return self._timed("faces by themselves", super().look, faces)
 
     def move(self, block: int, frames: Any, *, before: bool = False, after: bool = False) -> Any:  # noqa: ANN401
-        where = "windows' edges" if frames.shape[1] <= EDGE_FRAMES else "faces over time"
+        where = "windows' edges" if frames.shape[2] <= EDGE_FRAMES else "faces over time"
         return self._timed(f"{where}, block {block}", super().move, block, frames, before=before, after=after)
 
     def detect(self, features: Any) -> Any:  # noqa: ANN401
@@ -174,7 +175,7 @@ def at_once(net: LrAsdNet) -> list[AtOnce]:
     """The face encoder on so many seconds of faces at once, in turns."""
 
     def see(faces: NDArray[np.uint8]) -> None:
-        frames = net.look(faces)
+        frames = net.look(faces[None])
         for block in BLOCKS:
             frames = net.move(block, np.ascontiguousarray(frames), before=True, after=True)
 
@@ -215,6 +216,7 @@ def main() -> None:
     parser.add_argument("--golden", type=Path)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/lr_asd_cost.json"))
     options = parser.parse_args()
+    head = about(REPEATS)
     checkpoints = {name: read_checkpoint(options.weights / file) for name, file in WEIGHTS.items()}
     networks = {name: NaiveLrAsd(tensors) for name, tensors in checkpoints.items()}
     measured: dict[str, Sequence[Cost | Part | AtOnce | Agreement]] = {
@@ -223,11 +225,10 @@ def main() -> None:
         "at_once": at_once(networks["ava"].net),
         "agreement": agreements(networks, options.golden) if options.golden else [],
     }
-    lines = [f' "processor": {json.dumps(processor())}']
-    for name, rows in measured.items():
+    for rows in measured.values():
         print(*rows, sep="\n")
-        lines.append(f' "{name}": [\n  ' + ",\n  ".join(json.dumps(asdict(row)) for row in rows) + "\n ]")
-    options.output.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    found = {name: [asdict(row) for row in rows] for name, rows in measured.items()}
+    options.output.write_text(as_text({**head, **found}), "utf-8")
 
 
 if __name__ == "__main__":

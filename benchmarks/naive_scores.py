@@ -22,7 +22,8 @@ from vidfleet.speakers.nets.lr_asd import (
     LrAsdNet,
     convolve,
 )
-from vidfleet.speakers.nets.onnx_graph import Graph, open_session
+from vidfleet.speakers.nets.onnx_graph import Graph
+from vidfleet.speakers.nets.session import open_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

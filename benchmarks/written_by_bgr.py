@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.copies import Take
     from vidfleet.speakers.data import GridFrame
-    from vidfleet.speakers.film import Hearing
+    from vidfleet.speakers.hearing import Hearing
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.media import MediaInfo, VideoSource
     from vidfleet.speakers.panel import PanelPainter

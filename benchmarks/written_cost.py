@@ -32,7 +32,8 @@ from vidfleet.speakers import copies
 from vidfleet.speakers.crops import CropRules
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Conversation, GridFrame
 from vidfleet.speakers.drawing import Easel
-from vidfleet.speakers.film import Hearing
+from vidfleet.speakers.flow import Crew
+from vidfleet.speakers.hearing import Hearing
 from vidfleet.speakers.layout import SEEN, Layout
 from vidfleet.speakers.media import Sound, VideoSource, extract_sound, write_wav
 from vidfleet.speakers.media.mp4 import Mp4Writer
@@ -42,6 +43,7 @@ from vidfleet.speakers.panel_column import PanelStyle
 from vidfleet.speakers.pipeline import Speakers
 from vidfleet.speakers.portraits import faces_of
 from vidfleet.speakers.seen import Seen
+from vidfleet.speakers.tables import StageClock
 from vidfleet.speakers.telling import tell
 
 if TYPE_CHECKING:
@@ -147,7 +149,7 @@ def makers(film: Film, work: Path) -> dict[str, tuple[Path, AbstractContextManag
         "preview": lambda layout: easel(layout).preview(),
         "grid_video": lambda layout: copies.grid_video(layout, info, hearing),
         "panel": lambda layout: easel(layout).panel(film.conversation, style=style, say=print),
-        "frames, all": copies.all_frames,
+        "frames, all": lambda layout: copies.all_frames(layout, crew=Crew(1), clock=StageClock()),
         "frames, of each shot": lambda layout: copies.first_frames(layout, seen),
         "crops": lambda layout: copies.crops(layout, seen, hearing, rules),
         "before annotated": lambda layout: written_by_bgr.annotated(layout, info, seen),

@@ -198,15 +198,15 @@ def median_by_system(turns: Iterable[Turn[T]], value: Callable[[T], float]) -> d
     return {system: Spread.of(values) for system, values in found.items()}
 
 
-def header(repeats: int) -> dict[str, Any]:
-    """What a reader needs to know of any figure: when, where, of what."""
+def header(repeats: int, versions: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What a reader needs to know of any figure: when, where, of what; ``versions`` of the peers unless given."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "vidfleet": vidfleet.__version__,
         "commit": _commit(),
         "repeats": repeats,
         "machine": {
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "memory_gib": round(psutil.virtual_memory().total / 2**30),
             "gpus": "none is used",
@@ -214,7 +214,7 @@ def header(repeats: int) -> dict[str, Any]:
             "python": platform.python_version(),
         },
         "load_before": round(os.getloadavg()[0], 2),
-        "versions": peers.versions(),
+        "versions": peers.versions() if versions is None else dict(versions),
     }
 
 
@@ -244,7 +244,7 @@ def _commit() -> str:
     return head.stdout.strip() + ("+" if same.returncode else "")
 
 
-def _processor() -> str:
+def processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

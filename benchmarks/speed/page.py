@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.pipeline import page as pipeline_page
 from benchmarks.speed import sections
 from benchmarks.speed.tables import paragraph, table
 
@@ -32,7 +33,8 @@ HEAD = """\
 Written by `make bench` out of `benchmarks/results/`; what was run is in `benchmarks/speed/`. Every system was run in
 turns with the others (A B C, A B C, ...) on one machine; the figures are medians, with the least and the most of all
 turns in brackets. The load before each turn is in the files. What runners do when something changes, dies or fails is
-another page: [behaviour.md](behaviour.md).
+another page: [behaviour.md](behaviour.md). What the built-in pipeline costs stands at the end, and in full in
+[performance-pipeline.md](performance-pipeline.md).
 """
 
 
@@ -53,7 +55,8 @@ def make_page(results: Path = RESULTS) -> str:
     missing = [name for name in SECTIONS if name not in found]
     if missing:
         parts.append(f"Not measured so far: {', '.join(missing)}.")
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    parts.append(pipeline_page.summary(results))
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
 def measured(found: dict[str, dict[str, Any]]) -> str:

@@ -116,14 +116,14 @@ def name_people(options: argparse.Namespace) -> int:
 def show_log(options: argparse.Namespace) -> int:
     """``vidfleet logs``."""
     from vidfleet.errors import UsageError
-    from vidfleet.runner.care.logs import find_log, print_log
+    from vidfleet.runner.care.logs import find_log, print_logs
     from vidfleet.runner.text import HarmlessStream, printable
 
     found = find_log(options.root, options.video, run=options.run)
     if sys.stderr.isatty():
         HarmlessStream(sys.stderr).write(f"{printable(found.video)}, run {found.run}\n{printable(str(found.path))}\n")
     try:
-        print_log(found.path, sys.stdout)
+        print_logs(found, sys.stdout)
     except OSError as error:
         raise UsageError(f"{found.path}: {error.strerror}") from error
     return 0

@@ -17,6 +17,8 @@ from typing import Literal
 
 State = Literal["done", "up_to_date", "failed", "blocked", "interrupted", "not_started"]
 """How a video ends."""
+HELPED = "helped"
+"""The kind of an attempt that was none, but help for another lane's, and came back in order."""
 CLAIM_ENDING, ERROR_ENDING = ".claim", ".error.json"
 """Of files beside a stage."""
 
@@ -202,7 +204,7 @@ class Evidence:
     log_tail: str = ""
     """The last lines of its log."""
     cpu_s: float = 0.0
-    """Processor time of the attempt and its descendants that were waited for."""
+    """Processor time of the attempt and its descendants that were waited for, and of lanes that helped it."""
     peak_memory_bytes: int = 0
     """Largest resident set of one process of the attempt, or of all together where that was seen to be more."""
     peak_gpu_memory_bytes: int = 0
@@ -228,15 +230,22 @@ class Attempt:
     started_at: float
     ended_at: float
     kind: str
-    """``done``, or a row of ``runner/failures.py``."""
+    """``done``, ``helped``, ``interrupted``, or a row of ``runner/failures.py``."""
     reason: str
     """One sentence for people; empty when done."""
     evidence: Evidence
+    helpers: tuple[Attempt, ...] = ()
+    """What other lanes did for it meanwhile, each like an attempt; of kind ``helped`` where they came back in order."""
 
     @property
     def seconds(self) -> float:
         """Wall-clock time."""
         return self.ended_at - self.started_at
+
+    @property
+    def lane_seconds(self) -> float:
+        """With the time of the lanes that helped: about what it would have taken alone."""
+        return self.seconds + sum(helper.seconds for helper in self.helpers if helper.kind == HELPED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
     ├── UsageError             a wrong flag or argument; nothing was touched        exit status 2
     ├── SetupError             the workload cannot run on any video here            exit status 3
     │   └── WeightsError       a model's weights are missing, or not what they claim to be
+    ├── SplitError             a film cannot be done in parts; it is done in one
     ├── BadInputError          this one video cannot be read; others go on          kind ``bad_input``
     ├── RecordError            a record is damaged, or newer than this version
     ├── ClaimedError           another runner works on this video                   state ``blocked``
@@ -42,6 +43,10 @@ class SetupError(VidfleetError):
 
 class WeightsError(SetupError):
     """A model's weights are missing, cannot be fetched, or have the wrong checksum."""
+
+
+class SplitError(VidfleetError):
+    """A film cannot be done in parts, or one of its parts not be had; the film is done in one."""
 
 
 class BadInputError(VidfleetError):

@@ -17,6 +17,8 @@ from vidfleet.runner.events import (
     AttemptProgress,
     AttemptStarted,
     Event,
+    HelpEnded,
+    HelpStarted,
     LaneLost,
     Notice,
     RunEnded,
@@ -64,7 +66,8 @@ def story(made_up: MadeUp) -> list[Event]:
     failed = replace(
         made_up.attempt(lanes[1], kind="crash", reason="signal 11"), evidence=Evidence(signal=11, log_tail="x\ny")
     )
-    good = made_up.attempt(lanes[0])
+    helper = made_up.attempt(lanes[1], kind="helped")
+    good = replace(made_up.attempt(lanes[0]), helpers=(helper,))
     settled = replace(made_up.outcome("c.mp4", "blocked", "foreign", "somebody else's"), probe=None)
     return [
         Notice("no driver"),
@@ -82,6 +85,8 @@ def story(made_up: MadeUp) -> list[Event]:
                 probe=bad.probe,
             ),
         ),
+        HelpStarted(task, lanes[1]),
+        HelpEnded(task, helper),
         AttemptEnded(task, good, will_retry=False),
         VideoEnded(
             task,

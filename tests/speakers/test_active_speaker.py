@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vidfleet.speakers.active_speaker import ActiveSpeaker
+    from vidfleet.speakers.active_speaker import ActiveSpeaker, TrackScorer
+    from vidfleet.speakers.nets.lr_asd import LrAsdNet
     from vidfleet.speakers.nets.lr_asd_windows import WindowScorer
 
 AVA = "LR-ASD_pretrain_AVA.model"
@@ -123,6 +124,10 @@ class WindowMeans:
         return np.concatenate([np.zeros(0), *(part * len(part) - part.sum() / 2 for part in parts)])
 
 
+def one_by_one() -> module._Seconds:
+    return module._Seconds(cast("LrAsdNet", None), tracks=1)
+
+
 @pytest.mark.parametrize("frames", [1, 2, 1499, 1500, 1501, 1502, 3100])
 def test_a_long_track_scored_minute_by_minute_has_the_scores_of_the_whole(frames: int) -> None:
     numbers = np.random.default_rng(frames)
@@ -135,7 +140,7 @@ def test_a_long_track_scored_minute_by_minute_has_the_scores_of_the_whole(frames
         begun.append(WindowMeans())
         return cast("WindowScorer", begun[-1])
 
-    values = pushed(module._LrAsdTrack(begin, np.ones(6), start, sound), faces).values
+    values = pushed(module._LrAsdTrack(begin, np.ones(6), start, sound, seconds=one_by_one()), faces).values
 
     whole = cepstra_of(sound.values[start * 640 :])[: 4 * (frames - 1)]
     expected = np.mean(WindowMeans().finish(faces[: frames - 1], whole), axis=0)
@@ -149,11 +154,33 @@ def test_whispervideo_counts_short_windows_more() -> None:
     sound = Samples(numbers.integers(-9000, 9000, 200 * 640, np.int16))
     weights = np.array(module.WEIGHTINGS["whispervideo"], float)
     begin = cast("Callable[[], WindowScorer]", WindowMeans)
-    values = pushed(module._LrAsdTrack(begin, weights, 0, sound), faces).values
+    values = pushed(module._LrAsdTrack(begin, weights, 0, sound, seconds=one_by_one()), faces).values
     raw = WindowMeans().finish(faces[:199], cepstra_of(sound.values)[: 4 * 199])
     # The authors of whisperVideo list the durations 1,1,1,2,2,2,3,3,4,5,6 and take the plain mean.
     listed = np.mean([raw[length_s - 1] for length_s in (1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6)], axis=0)
     np.testing.assert_allclose(values, listed, atol=0.051)
+
+
+@pytest.mark.slow
+def test_tracks_that_are_scored_together_have_the_scores_of_each_alone(weights: Path) -> None:
+    faces, sound = talk(3.4, speaks=[(0.3, 1.1), (1.9, 3.0)])
+    ends = {0: 60, 4: 85, 8: 84, 31: 80, 40: 50}  # first frame and one past the last, of tracks that overlap
+
+    def all_scores(batch: int) -> dict[int, list[float]]:
+        method, found = LrAsd(weights / AVA, batch=batch), {}
+        open_tracks: dict[int, TrackScorer] = {}
+        for frame, face in enumerate(faces):
+            for start in [start for start in open_tracks if ends[start] == frame]:
+                found[start] = open_tracks.pop(start).finish().values.tolist()
+            if frame in ends:
+                open_tracks[frame] = method.track(frame, sound, [])
+            for scorer in open_tracks.values():
+                scorer.push(face)
+        return {**found, **{start: scorer.finish().values.tolist() for start, scorer in open_tracks.items()}}
+
+    alone = all_scores(1)
+    assert {start: len(scores) for start, scores in alone.items()} == {s: e - s - 1 for s, e in ends.items()}
+    assert all_scores(2) == all_scores(16) == alone
 
 
 def test_a_file_that_is_no_checkpoint_is_an_error(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -101,6 +102,15 @@ def test_pixels_that_are_not_square_are_seen_as_shown(detector: FaceDetector) ->
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (33, 65)])
 def test_pictures_of_any_size_are_taken(detector: FaceDetector, size: tuple[int, int]) -> None:
     assert find(detector, np.zeros((*size, 3), np.uint8)) == ()
+
+
+def test_several_threads_find_what_one_finds(detector: FaceDetector) -> None:
+    pictures = [np.roll(portrait(), shift, axis=1) for shift in range(0, 96, 16)] * 3
+    alone = [[face.box for face in find(detector, bgr)] for bgr in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = [[face.box for face in faces] for faces in pool.map(partial(find, detector), pictures)]
+    assert together == alone
+    assert all(alone)
 
 
 def test_the_picture_is_left_as_it_is(detector: FaceDetector) -> None:

@@ -13,9 +13,11 @@ from tests.speakers.films import FAST, noise, process, two_shots, write_video
 from tests.speakers.stills import Still
 from vidfleet.errors import UsageError
 from vidfleet.speakers.data import Face, GridFrame
+from vidfleet.speakers.flow import Crew
 from vidfleet.speakers.looked import Looked, Looks
 from vidfleet.speakers.pipeline import Speakers
 from vidfleet.speakers.settings import read_settings
+from vidfleet.speakers.tables import StageClock
 from vidfleet.speakers.tracks import overlap
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def watch(
 ) -> tuple[Eye, list[Looked]]:
     """Show a film of so many frames; nothing may wait for more than the next look."""
     eye = Eye(world)
-    looks = Looks(eye.find, every=every)
+    looks = Looks(eye.find, every=every, crew=Crew(1), clock=StageClock())
     seen: list[Looked] = []
     for index in range(frames):
         frame = GridFrame(index, index / 25, PICTURE, is_repeat=index in repeats)

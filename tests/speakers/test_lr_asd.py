@@ -11,7 +11,7 @@ import pytest
 from benchmarks.naive_scores import NaiveLrAsd
 from vidfleet.speakers.nets.checkpoint import Checkpoint, read_checkpoint
 from vidfleet.speakers.nets.lr_asd import WINDOWS_S, LrAsdNet
-from vidfleet.speakers.nets.lr_asd_windows import WindowScorer
+from vidfleet.speakers.nets.lr_asd_windows import WindowScorer, go_together
 from vidfleet.speakers.nets.mfcc import count_windows, mfcc
 
 if TYPE_CHECKING:
@@ -157,6 +157,30 @@ def test_a_second_that_turns_out_to_be_the_last_is_an_edge_afterwards(naive: Nai
     scorer.see(faces[:25])
     scorer.see(faces[25:])
     np.testing.assert_allclose(scorer.finish(faces[:0], cepstra), known, rtol=0, atol=1e-5)
+
+
+def test_tracks_that_go_through_the_network_together_have_the_scores_of_each_alone(naive: NaiveLrAsd) -> None:
+    """Also where one is further on than the others, and what is wanted of the network differs."""
+    numbers = np.random.default_rng(7)
+    faces = numbers.integers(0, 255, (4, 100, 112, 112), np.uint8)
+    cepstra = numbers.normal(0, 10, (4, 400, 13)).astype(np.float32)
+    together = [WindowScorer(naive.net) for _ in faces]
+    together[0].see(faces[0, :25])
+    for second in range(0, 75, 25):
+        starts = [second + (25 if track == 0 else 0) for track in range(4)]
+        go_together(
+            naive.net,
+            [
+                scorer.seeing(each[start : start + 25])
+                for scorer, each, start in zip(together, faces, starts, strict=True)
+            ],
+        )
+    for scorer, each, heard in zip(together, faces, cepstra, strict=True):
+        frames = 100 if scorer.seen == 100 else 90
+        raw = scorer.finish(each[scorer.seen : frames], heard[: 4 * frames])
+        alone = scored(WindowScorer(naive.net), each[:frames], heard[: 4 * frames])
+        for one, other in zip(raw, alone, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
 def test_an_open_track_keeps_features_and_six_frames_insides(naive: NaiveLrAsd) -> None:

@@ -174,8 +174,8 @@ def test_the_time_log_has_a_line_for_each_stage(run: Run) -> None:
     lines = [json.loads(line) for line in (run.out / "pywork" / "time_log.jsonl").read_text().splitlines()]
     assert {"sound", "shots", "faces", "tracks", "crops", "scores"} <= {line["stage"] for line in lines}
     for line in lines:
-        assert list(line) == ["stage", "ts_start", "ts_end", "elapsed_sec", "pid", "video_name"]
-        assert line["video_name"] == "two shots"
+        assert list(line) == ["stage", "ts_start", "ts_end", "elapsed_sec", "cpu_sec", "device", "pid", "video_name"]
+        assert (line["video_name"], line["device"]) == ("two shots", "cpu")
         assert line["elapsed_sec"] >= 0
 
 

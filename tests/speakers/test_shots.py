@@ -12,7 +12,7 @@ from scenedetect.detectors import ContentDetector
 
 from tests.speakers.stills import Still
 from vidfleet.speakers.data import GridFrame, Shot
-from vidfleet.speakers.shots import ContentShots, grid_time, shots_between
+from vidfleet.speakers.shots import Content, ContentShots, grid_time, shots_between
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,6 +55,17 @@ def reference(pictures: list[NDArray[np.uint8]]) -> list[int]:
     for index, bgr in enumerate(pictures):
         cuts += detector.process_frame(FrameTimecode(index, 25.0), bgr)
     return [cut.frame_num for cut in cuts]
+
+
+def test_a_change_has_the_number_that_pyscenedetect_gives_it() -> None:
+    numbers = np.random.default_rng(8)
+    noise = [numbers.integers(0, 256, (36, 64, 3), np.uint8) for _ in range(3)]
+    pictures = [*noise, noise[0] // 2, noise[0]]
+    content, detector = Content(), ContentDetector()
+    for index, bgr in enumerate(pictures):
+        expected = detector._calculate_frame_score(FrameTimecode(index, 25.0), bgr)
+        assert content._change(bgr) == expected
+        assert index == 0 or expected > 0
 
 
 def test_no_cut_is_one_shot() -> None:

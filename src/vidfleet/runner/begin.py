@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -39,6 +40,9 @@ def begin(task: Task, description: Description, settings: RunSettings) -> None:
         carry_over(stage, description.traits.carry)
         if description.traits.carry and not is_somebody_elses(stage, description):
             _carry_folders(stage, description.traits.carry)
+    if description.traits.shares:  # of an attempt that was killed, which cannot share any more
+        with contextlib.suppress(OSError):
+            (stage.output / description.traits.shares).unlink()
     if description.traits.resumable:
         write_whole(begun_with(stage), _identity(task, description))
 

@@ -54,6 +54,22 @@ class AttemptEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class HelpStarted:
+    """A lane that has nothing else to do helps a video that runs on another."""
+
+    task: Task
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class HelpEnded:
+    """It is free again. The same stands in ``helpers`` of the attempt that it helped, once that has ended."""
+
+    task: Task
+    help: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class VideoEnded:
     """A video has its outcome."""
 
@@ -92,5 +108,15 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | AttemptStarted | AttemptProgress | AttemptEnded | VideoEnded | LaneLost | LaneOut | Notice | RunEnded
+    RunStarted
+    | AttemptStarted
+    | AttemptProgress
+    | AttemptEnded
+    | HelpStarted
+    | HelpEnded
+    | VideoEnded
+    | LaneLost
+    | LaneOut
+    | Notice
+    | RunEnded
 )

@@ -24,11 +24,14 @@ from vidfleet.runner import stage as staging
 from vidfleet.runner.deck import Deck, Staged, is_worth_reading_ahead
 from vidfleet.runner.devices import Devices
 from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, LaneOut, Notice, VideoEnded
-from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
-from vidfleet.runner.finish import finish, remember_failure
+from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, ended_well
+from vidfleet.runner.finish import conclude, remember_failure
+from vidfleet.runner.helping import Helping
 from vidfleet.runner.order.queue import Case, Over, Queue, Running
 from vidfleet.runner.room.gate import Room
-from vidfleet.worker.messages import Progress, Ready, Start
+from vidfleet.runner.starting import make_start
+from vidfleet.worker.messages import Progress, Ready
+from vidfleet.workloads.base import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,10 +45,9 @@ if TYPE_CHECKING:
     from vidfleet.runner.provenance import MadeBy
     from vidfleet.runner.stopping import Stop
     from vidfleet.settings import RunSettings
-    from vidfleet.workloads.base import Description, Workload
+    from vidfleet.workloads.base import Description, Launch, Workload
 
 _BETWEEN_TICKS_S = 1.0
-_MEMORY_BACK_S = 30.0
 
 
 class Execution:
@@ -70,6 +72,8 @@ class Execution:
         self._running: dict[str, Running] = {}
         self._waiting = len(tasks)
         self._over: deque[Over] = deque()
+        self._held: list[Over] = []
+        """Over, but others still work for them; their lanes are not free yet."""
         self._starts: list[AttemptStarted] = []
         """Not told of yet: of the attempt before on the same lane, the end comes first."""
         self._workload = workload
@@ -87,6 +91,11 @@ class Execution:
         self.outcomes: list[Outcome] = []
         self.notices: list[str] = []
         self.room = Room(lanes, settings, base, description, self._notice)
+        self._helping = Helping(
+            executor=executor, forecast=forecast, room=self.room, grace_s=settings.grace, host=self._host,
+            begin=self._begin_help, tell=tell, say=self._notice, blame=self._blame,
+            log_of=lambda task, lane: f"{folder.path}/{folder.log_name(task.video, lane)}",
+        )  # fmt: skip
         self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
 
     def run(self) -> None:
@@ -94,8 +103,8 @@ class Execution:
         next_tick = time.monotonic()
         has_more_to_do = True
         self._fill_lanes()
-        while self._running:
-            next_look = min(next_tick, self.room.next_look)
+        while self._running or self._held:
+            next_look = min(next_tick, self.room.next_look, self._helping.next_look)
             events = self._executor.wait(0.0 if has_more_to_do else max(next_look - time.monotonic(), 0.0))
             for event in events:
                 self._hear(event)
@@ -104,6 +113,7 @@ class Execution:
             self._heed_memory()
             self._heed_pause()
             self._fill_lanes()
+            self._help_out()
             is_pressing = bool(events) and len(self._running) > 1  # another lane may be through meanwhile
             has_more_to_do = is_pressing or self._look_ahead()
             if time.monotonic() >= next_tick:
@@ -117,7 +127,9 @@ class Execution:
 
     def _fill_lanes(self) -> None:
         self._offer_work()
-        if not self._running and not self._is_ending():  # all that is left waits for a verdict that cannot come
+        if not (
+            self._running or self._held or self._is_ending()
+        ):  # all that is left waits for a verdict that cannot come
             self._devices.let_all_work()
             self._offer_work()
 
@@ -136,10 +148,12 @@ class Execution:
     def _take(self, lane: Lane) -> Case | None:
         if not self.room.may_begin(lane, len(self._running)):
             return None
-        usable = [lane for lane in self._usable if self.room.is_open(lane)]
-        case = self._queue.take(lane, list(self._running.values()), usable)
+        case = self._queue.take(lane, [*self._running.values(), *self._helping.running], self._open_lanes())
         self._waiting -= case is not None
         return case
+
+    def _open_lanes(self) -> list[Lane]:
+        return [lane for lane in self._usable if self.room.is_open(lane)]
 
     def _is_ending(self) -> bool:
         return bool(self.stopped_by) or self._stop.is_asked
@@ -159,25 +173,23 @@ class Execution:
         return False
 
     def _start(self, made: Staged, lane: Lane) -> None:
-        case, task, settings = made.case, made.case.task, self._settings
-        start = Start(
-            attempt=case.name,
-            launch=self._workload.launch(task, lane, made.described),
-            log=f"{self._folder.path}/{self._folder.log_name(task.video)}",
-            timeout_s=time_limit_s(settings.timeout, task.probe.duration_s),
-            grace_s=settings.grace,
-            stall_s=settings.stall or None,
-            memory_back_s=_MEMORY_BACK_S if self._has_gpu_alone(lane) else None,
-            watches_gpu=bool(lane.device.uuid),
-            cores=lane.cores,
-            variables=self.room.variables(lane),
-        )
-        self._idle.remove(lane)
-        self._running[case.name] = Running(case, lane, time.time(), made.described)
-        self.room.began(self._running[case.name], start.launch)
+        case, task = made.case, made.case.task
+        running = Running(case, lane, time.time(), made.described)
+        launch = self._workload.launch(task, lane, made.described)
+        self._running[case.name] = running
         self._starts.append(AttemptStarted(task, lane, len(case.attempts) + 1))
-        if settings.on_stop:  # from the ledger the next start knows what a killed run has left
+        if self._settings.on_stop:  # from the ledger the next start knows what a killed run has left
             self._tell_of_starts()
+        self._start_on_lane(running, launch, self._folder.log_name(task.video))
+
+    def _start_on_lane(self, running: Running, launch: Launch, log: str) -> None:
+        lane = running.lane
+        start = make_start(
+            running, launch, f"{self._folder.path}/{log}", settings=self._settings, lanes=self._lanes,
+            variables=self.room.variables(lane),
+        )  # fmt: skip
+        self._idle.remove(lane)
+        self.room.began(running, launch)
         self._executor.start(lane, start)
 
     def _tell_of_starts(self) -> None:
@@ -209,9 +221,30 @@ class Execution:
             self._executor.read_ahead(next_free, str(case.task.video.path))
         return len(self._deck) < count
 
-    def _has_gpu_alone(self, lane: Lane) -> bool:
-        """A GPU that its driver knows, and no other lane on it."""
-        return bool(lane.device.uuid) and sum(other.device == lane.device for other in self._lanes) == 1
+    # ---- helping others
+
+    def _help_out(self) -> None:
+        """Lanes that have nothing to do share the work on a video of another's; videos come first."""
+        running = list(self._running.values())
+        self._helping.make_way(self._queue, running, self._open_lanes(), self._waiting)
+        self._helping.look(running, self._idle, self._may_help)
+
+    def _may_help(self, lane: Lane) -> bool:
+        """Asked once nothing waits that an idle lane could take."""
+        running = list(self._running.values())
+        count = len(running) + len(self._helping.running)
+        may_work = self._devices.may_work(lane) and self._queue.lets_help(lane, running)
+        return may_work and not self._is_ending() and self.room.may_begin(lane, count)
+
+    def _begin_help(self, running: Running) -> None:
+        task = running.case.task
+        launch = self._workload.launch(task, running.lane, running.described)
+        assert isinstance(launch, Call)  # only a class shares its work
+        log = self._folder.log_name(task.video, running.lane)
+        self._start_on_lane(running, replace(launch, helps=True), log)
+
+    def _blame(self, lane: Lane, case: Case) -> None:
+        self._quarantine(self._devices.failed(lane, case, is_to_blame=True, will_retry=False))
 
     # ---- hearing of them
 
@@ -222,25 +255,34 @@ class Execution:
         if isinstance(message, Lost):
             self._tell(LaneLost(event.lane, message.reason))
         running = self._running.get(message.attempt)
-        if running is None:
-            return
         if isinstance(message, Progress):
-            task = running.case.task
-            self._tell(AttemptProgress(task, running.lane, message.stage, message.share_done))
+            if running:
+                self._tell(AttemptProgress(running.case.task, running.lane, message.stage, message.share_done))
             return
         if isinstance(message, Lost):
             evidence = Evidence(declared_kind="crash", message=message.reason)
         else:
             evidence = message.evidence
-            self._tell_cold(evidence.cold_reason)
-        del self._running[message.attempt]
+        if running:
+            self._hear_end(message.attempt, running, evidence)
+        elif lane := self._helping.ended(message.attempt, evidence, beside=len(self._running)):
+            self._free(lane)
+
+    def _hear_end(self, name: str, running: Running, evidence: Evidence) -> None:
+        self._tell_cold(evidence.cold_reason)
+        del self._running[name]
+        over = Over(running, evidence, time.time())
+        if self._helping.is_helped(name):
+            self._helping.leader_ended(name, is_good=ended_well(evidence))
+            self._held.append(over)
+            return
         self._free(running.lane)
         if running.ended:  # it was --on-stop
             if trouble := on_stop.trouble(running.case.task, evidence):
                 self._notice(trouble)
             self._settle_attempt(running, running.ended)
             return
-        self._over.append(Over(running, evidence, time.time()))
+        self._over.append(over)
         if self._goes_on_at_once(evidence) and not self.room.packs(running.lane):
             self._offer_work_to(running.lane)
 
@@ -253,11 +295,15 @@ class Execution:
         Not where that could tell that no other is to be started: before the first success, what ends well without
         its output may be everybody's fault.
         """
-        is_good = recognise(evidence) is None and not (evidence.cancelled or evidence.device_trouble)
+        is_good = ended_well(evidence) and not evidence.device_trouble
         return is_good and self._same_error.has_success and not self._settings.on_stop
 
     def _follow_up(self) -> None:
-        """Decide what follows the attempts that are over."""
+        """Decide what follows the attempts that are over, once nobody works for them any more."""
+        for over in [over for over in self._held if not self._helping.is_helped(over.running.name)]:
+            self._held.remove(over)
+            self._free(over.running.lane)
+            self._over.append(over)
         while self._over:
             over = self._over.popleft()
             running, attempt = over.running, self._conclude(over)
@@ -356,28 +402,11 @@ class Execution:
             self._notice(text)
 
     def _conclude(self, over: Over) -> Attempt:
-        """Name the kind of end; where it is a good one, write the record and publish."""
-        running, case, evidence = over.running, over.running.case, over.evidence
-        attempt = Attempt(
-            number=len(case.attempts) + 1, lane=running.lane, host=self._host, started_at=running.started_at,
-            ended_at=over.ended_at, kind=DONE, reason="", evidence=evidence,
+        helpers = self._helping.take(over.running.name)
+        return conclude(
+            over, helpers, self._claims, host=self._host, is_interrupted=self._stop.times > 0, made_by=self._made_by,
+            settings=self._settings,
         )  # fmt: skip
-        if running.gives_way and evidence.cancelled:
-            return replace(attempt, kind=INTERRUPTED, reason="memory was short, and it was the youngest: it runs again")
-        if evidence.cancelled or (evidence.declared_kind == "crash" and self._stop.times):
-            return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
-        kind = recognise(evidence)
-        if kind is None:
-            problem = finish(
-                case.task, running.described, (*case.attempts, attempt), self._claims,
-                made_by=self._made_by, settings=self._settings,
-            )  # fmt: skip
-            if problem is None:
-                return attempt
-            evidence = replace(evidence, declared_kind=problem.kind, message=problem.reason)
-            kind = recognise(evidence)
-            assert kind is not None
-        return replace(attempt, kind=kind.name, reason=kind.say(evidence), evidence=evidence)
 
     def _may_retry(self, case: Case, kind: Kind) -> bool:
         """Whether there is a try left; failures on a GPU that is out have used up none."""
@@ -441,12 +470,13 @@ class Execution:
         for running in self._running.values():
             if not running.ended or self._stop.times > 1:
                 self._executor.cancel(running.lane, grace_s)
+        self._helping.end_all(grace_s)
 
     def _heed_memory(self) -> None:
         """Where memory runs short, the youngest attempt makes way for the others, and runs again later."""
         if time.monotonic() < self.room.next_look:
             return
-        running = self.room.look(() if self._is_ending() else tuple(self._running.values()))
+        running = self.room.look(() if self._is_ending() else (*self._running.values(), *self._helping.running))
         if running:
             running.gives_way = True
             self._executor.cancel(running.lane, self.room.grace_s)
@@ -456,18 +486,9 @@ class Execution:
         if not self._stop.pause:
             return
         self._stop.pause = False
-        lanes = [running.lane for running in self._running.values()]
+        lanes = [running.lane for running in (*self._running.values(), *self._helping.running)]
         for lane in lanes:
             self._executor.pause(lane)
         os.kill(os.getpid(), signal.SIGSTOP)
         for lane in lanes:
             self._executor.resume(lane)
-
-
-def time_limit_s(timeout: str, duration_s: float) -> float | None:
-    """Seconds that ``--timeout`` allows; ``5x`` needs a length, and allows any time where there is none."""
-    if not timeout:
-        return None
-    if timeout.endswith("x"):
-        return float(timeout[:-1]) * duration_s if duration_s else None
-    return float(timeout)

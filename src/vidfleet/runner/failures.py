@@ -195,6 +195,11 @@ def recognise(evidence: Evidence) -> Kind | None:
     return next((kind for kind in KINDS if kind.is_it(evidence)), None)
 
 
+def ended_well(evidence: Evidence) -> bool:
+    """Whether an attempt came to its end by itself and without a failure; what it has left was not looked at."""
+    return recognise(evidence) is None and not evidence.cancelled
+
+
 class SameError:
     """Notices that different videos fail with one and the same error and none succeeds: then it is no video's fault.
 

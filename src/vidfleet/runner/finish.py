@@ -6,16 +6,17 @@ import contextlib
 import errno
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vidfleet.data import ERROR_ENDING
+from vidfleet.data import ERROR_ENDING, Attempt
 from vidfleet.errors import OccupiedError, RecordError
 from vidfleet.runner import record as records
 from vidfleet.runner import stage as staging
 from vidfleet.runner.begin import BEGUN_ENDING, carry_over
 from vidfleet.runner.changes import difference
 from vidfleet.runner.claims import read_claim
+from vidfleet.runner.failures import DONE, INTERRUPTED, recognise
 from vidfleet.runner.lines import attempt_for_record
 from vidfleet.runner.publish import publish
 from vidfleet.runner.reading import read_json
@@ -25,8 +26,9 @@ from vidfleet.runner.writing import write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vidfleet.data import Attempt, Stage, Task
+    from vidfleet.data import Stage, Task
     from vidfleet.runner.claims import Claims
+    from vidfleet.runner.order.queue import Over
     from vidfleet.runner.provenance import MadeBy
     from vidfleet.runner.record import Record
     from vidfleet.settings import RunSettings
@@ -39,6 +41,36 @@ class Problem:
 
     kind: str
     reason: str
+
+
+def conclude(
+    over: Over, helpers: tuple[Attempt, ...], claims: Claims, *, host: str, is_interrupted: bool, made_by: MadeBy,
+    settings: RunSettings,
+) -> Attempt:  # fmt: skip
+    """Name the kind of end; where it is a good one, write the record and publish.
+
+    ``helpers`` is what other lanes have done for it; their processor time is the video's.
+    """
+    running, case = over.running, over.running.case
+    evidence = replace(over.evidence, cpu_s=over.evidence.cpu_s + sum(item.evidence.cpu_s for item in helpers))
+    attempt = Attempt(
+        number=len(case.attempts) + 1, lane=running.lane, host=host, started_at=running.started_at,
+        ended_at=over.ended_at, kind=DONE, reason="", evidence=evidence, helpers=helpers,
+    )  # fmt: skip
+    if running.gives_way and evidence.cancelled:
+        return replace(attempt, kind=INTERRUPTED, reason="memory was short, and it was the youngest: it runs again")
+    if evidence.cancelled or (evidence.declared_kind == "crash" and is_interrupted):
+        return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
+    kind = recognise(evidence)
+    if kind is None:
+        attempts = (*case.attempts, attempt)
+        problem = finish(case.task, running.described, attempts, claims, made_by=made_by, settings=settings)
+        if problem is None:
+            return attempt
+        evidence = replace(evidence, declared_kind=problem.kind, message=problem.reason)
+        kind = recognise(evidence)
+        assert kind is not None
+    return replace(attempt, kind=kind.name, reason=kind.say(evidence), evidence=evidence)
 
 
 def _lost(stage: Stage) -> Problem:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from vidfleet.data import Video
+    from vidfleet.data import Lane, Video
     from vidfleet.runner.events import Event
 
 LEDGER_NAME = "events.jsonl"
@@ -38,6 +38,7 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _LONGEST_NAME_BYTES = 255
 _LONGEST_PATH_BYTES = 4000
 """PATH_MAX is 4096 on Linux, with its final zero."""
+_LIKE_A_LOG = re.compile(r"\.log((?:\.lane-\d+)?)\Z")
 _RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
 _BETWEEN_PROGRESS_S = 10.0
 _FORGOTTEN_AFTER_S = 7 * 86400.0
@@ -112,16 +113,18 @@ class RunFolder:
         """Where the log of ``video`` goes."""
         return self.path / self.log_name(video)
 
-    def log_name(self, video: Video) -> str:
+    def log_name(self, video: Video, helper: Lane | None = None) -> str:
         """The same, seen from this folder: ``logs/<relative path>.log``, and never out of it whatever the name is.
 
-        Two videos never share one: what is escaped begins with a backslash, and a backslash is escaped.
+        What a lane writes that helps has a log of its own beside it: ``<name>.log.lane-2``. Two videos never share
+        one: what is escaped begins with a backslash, and a backslash is escaped.
         """
+        ending = ".log" if helper is None else f".log.lane-{helper.index}"
         *folders, name = video.relative.split("/")
         parts = [_safe_name(_not_like_a_log(_escaped(part))) for part in folders]
-        path = "/".join(("logs", *parts, _safe_name(_escaped(name), ".log")))
+        path = "/".join(("logs", *parts, _safe_name(_escaped(name), ending)))
         if len(os.fsencode(f"{self.path}/{path}")) > _LONGEST_PATH_BYTES:
-            return f"logs/{_hashed(video.relative)}.log"
+            return f"logs/{_hashed(video.relative)}{ending}"
         return path
 
 
@@ -214,8 +217,8 @@ def _escape(code: int) -> str:
 
 
 def _not_like_a_log(folder: str) -> str:
-    """Keep a folder ``a.mp4.log`` apart from the log of ``a.mp4``."""
-    return folder.removesuffix(".log") + "\\x2elog" if folder.endswith(".log") else folder
+    """Keep a folder ``a.mp4.log``, or ``a.mp4.log.lane-2``, apart from the logs of ``a.mp4``."""
+    return _LIKE_A_LOG.sub(r"\\x2elog\1", folder)
 
 
 def _safe_name(name: str, ending: str = "") -> str:

@@ -16,6 +16,8 @@ from vidfleet.runner.events import (
     AttemptProgress,
     AttemptStarted,
     Event,
+    HelpEnded,
+    HelpStarted,
     LaneLost,
     LaneOut,
     Notice,
@@ -41,6 +43,8 @@ _TYPES: dict[type[Event], str] = {
     AttemptStarted: "attempt_started",
     AttemptProgress: "attempt_progress",
     AttemptEnded: "attempt_ended",
+    HelpStarted: "help_started",
+    HelpEnded: "help_ended",
     VideoEnded: "video_ended",
     LaneLost: "lane_lost",
     LaneOut: "lane_out",
@@ -58,7 +62,8 @@ def attempt_to_plain(attempt: Attempt) -> dict[str, Any]:
     """Write an attempt without what is at its default."""
     seen = attempt.evidence
     evidence = {name: value for name, default in _DEFAULTS.items() if (value := getattr(seen, name)) != default}
-    return {**_attempt(attempt), "lane": attempt.lane.index, "evidence": evidence}
+    helpers = {"helpers": [attempt_to_plain(helper) for helper in attempt.helpers]} if attempt.helpers else {}
+    return {**_attempt(attempt), "lane": attempt.lane.index, "evidence": evidence, **helpers}
 
 
 def attempt_for_record(attempt: Attempt) -> dict[str, Any]:
@@ -76,6 +81,7 @@ def attempt_for_record(attempt: Attempt) -> dict[str, Any]:
         "ended_leftovers": evidence.ended_leftovers,
         "warm": evidence.warm,
         **({"cold_reason": evidence.cold_reason} if evidence.cold_reason else {}),
+        **({"helpers": [attempt_for_record(helper) for helper in attempt.helpers]} if attempt.helpers else {}),
     }
 
 
@@ -100,17 +106,8 @@ def _fields_of(event: Event) -> dict[str, Any]:
     match event:
         case RunStarted():
             return _run_started(event)
-        case AttemptStarted(task, lane, number):
-            return {"video": task.video.relative, "lane": lane.index, "number": number}
-        case AttemptProgress(task, lane, stage, share):
-            return {
-                "video": task.video.relative,
-                "lane": lane.index,
-                "stage": stage,
-                "share_done": round(share, 4),
-            }
-        case AttemptEnded(task, attempt, retry):
-            return {"video": task.video.relative, "will_retry": retry, **attempt_to_plain(attempt)}
+        case AttemptStarted() | AttemptProgress() | AttemptEnded() | HelpStarted() | HelpEnded():
+            return {"video": event.task.video.relative, **_of_attempt(event)}
         case VideoEnded(_, outcome):
             return _outcome(outcome)
         case LaneLost(lane, reason):
@@ -121,6 +118,20 @@ def _fields_of(event: Event) -> dict[str, Any]:
             return {"text": text}
         case RunEnded(seconds, stopped_by):
             return {"seconds": round(seconds, 3), "stopped_by": stopped_by}
+
+
+def _of_attempt(event: AttemptStarted | AttemptProgress | AttemptEnded | HelpStarted | HelpEnded) -> dict[str, Any]:
+    match event:
+        case AttemptStarted(_, lane, number):
+            return {"lane": lane.index, "number": number}
+        case AttemptProgress(_, lane, stage, share):
+            return {"lane": lane.index, "stage": stage, "share_done": round(share, 4)}
+        case AttemptEnded(_, attempt, retry):
+            return {"will_retry": retry, **attempt_to_plain(attempt)}
+        case HelpStarted(_, lane):
+            return {"lane": lane.index}
+        case HelpEnded(_, attempt):
+            return attempt_to_plain(attempt)
 
 
 def _run_started(event: RunStarted) -> dict[str, Any]:
@@ -195,6 +206,8 @@ class _Reader:
                 self._task(p), self._lane(p), str(p.get("stage", "")), float(p.get("share_done", -1))
             ),
             "attempt_ended": self._attempt_ended,
+            "help_started": lambda p: HelpStarted(self._task(p), self._lane(p)),
+            "help_ended": lambda p: HelpEnded(self._task(p), read_attempt(p, self._lanes.__getitem__)),
             "video_ended": lambda p: VideoEnded(self._task(p), self._outcome(p)),
             "lane_out": lambda p: LaneOut(self._lane(p)),
             "lane_lost": lambda p: LaneLost(self._lane(p), str(p.get("reason", ""))),
@@ -216,7 +229,7 @@ class _Reader:
         return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled, known, schedule)
 
     def _attempt_ended(self, plain: dict[str, Any]) -> AttemptEnded:
-        attempt = read_attempt(plain, self._lane(plain))
+        attempt = read_attempt(plain, self._lanes.__getitem__)
         name = plain["video"]
         self._attempts[name] = (*self._attempts.get(name, ()), attempt)
         return AttemptEnded(self._task(plain), attempt, will_retry=bool(plain.get("will_retry")))
@@ -256,9 +269,11 @@ def read_log_name(plain: dict[str, Any]) -> str:
     return name if name.startswith("logs/") and ".." not in name.split("/") else ""
 
 
-def read_attempt(plain: dict[str, Any], lane: Lane) -> Attempt:
-    """Read what :func:`attempt_to_plain` wrote."""
-    return _known(Attempt, {**plain, "lane": lane, "evidence": _known(Evidence, plain.get("evidence", {}))})
+def read_attempt(plain: dict[str, Any], lane_of: Callable[[int], Lane]) -> Attempt:
+    """Read what :func:`attempt_to_plain` wrote; ``lane_of`` gives a lane by its index."""
+    evidence = _known(Evidence, plain.get("evidence", {}))
+    helpers = tuple(read_attempt({**item, "helpers": ()}, lane_of) for item in plain.get("helpers", ()))
+    return _known(Attempt, {**plain, "lane": lane_of(plain["lane"]), "evidence": evidence, "helpers": helpers})
 
 
 def read_lane(plain: dict[str, Any]) -> Lane:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidfleet.data import Took
+from vidfleet.data import HELPED, Took
 from vidfleet.errors import RecordError
 from vidfleet.runner.failures import DONE
 from vidfleet.runner.identity import identify
@@ -73,12 +73,13 @@ class Record:
 
     @property
     def took(self) -> Took | None:
-        """What the attempt that made it took, and on what; None where that is not told in good order."""
+        """What the attempt that made it took, helpers and all, and on what; None where that is not in good order."""
         try:
             last = self.attempts[-1]
-            seconds = float(last["ended_at"]) - float(last["started_at"])
+            helped = (item for item in last.get("helpers", ()) if item.get("kind") == HELPED)
+            seconds = sum(float(item["ended_at"]) - float(item["started_at"]) for item in (last, *helped))
             device = last["device"]["name"] or str(last["lane"]).partition(":")[0]
-        except (LookupError, TypeError, ValueError, OverflowError):
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
             return None
         return Took(seconds, str(device)) if last.get("kind") == DONE and 0 < seconds < _LONGEST_S else None
 

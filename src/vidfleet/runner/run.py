@@ -145,7 +145,7 @@ def execute(
         for text in notices:
             tell(Notice(text))
         tell(_started(prepared, lanes, settled))
-        if alone := outlasting_in_run(foretold.forecast):
+        if alone := outlasting_in_run(foretold.forecast, shares=bool(prepared.description.traits.shares)):
             tell(Notice(alone))
         execution = _work(
             prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick,
@@ -171,18 +171,20 @@ def execute(
 def _needed(prepared: Prepared) -> tuple[Lane, ...]:
     """The lanes that get a video at all, the fastest; what the others would have of the cores, these get.
 
-    In round-robin all, as each video has a lane of its own.
+    In round-robin all, as each video has a lane of its own; and all where a lane may help another's video.
     """
     lanes, count = prepared.lanes, max(len(prepared.plan.tasks), 1)
-    if prepared.settings.schedule == "round-robin" or count >= len(lanes):
+    needs_all = prepared.settings.schedule == "round-robin" or prepared.description.traits.shares
+    if needs_all or count >= len(lanes):
         return lanes
     fastest = sorted(lanes, key=forecast_of(prepared).slowness)[:count]
     return share_cores(tuple(sorted(fastest, key=lambda lane: lane.index)), prepared.settings)
 
 
 def _used(lanes: tuple[Lane, ...], outcomes: tuple[Outcome, ...]) -> tuple[Lane, ...]:
-    """All lanes, of the spare ones those that had an attempt."""
-    used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
+    """All lanes, of the spare ones those that had an attempt, or helped."""
+    attempts = [attempt for outcome in outcomes for attempt in outcome.attempts]
+    used = {item.lane.index for attempt in attempts for item in (attempt, *attempt.helpers)}
     return tuple(lane for lane in lanes if not lane.spare or lane.index in used)
 
 

@@ -71,7 +71,9 @@ def raw_squares(boxes: NDArray[np.float64], pixel_aspect: Fraction) -> NDArray[n
 def square_at(boxes: NDArray[np.float64], index: int, rules: CropRules) -> Square:
     """The smoothed place of box ``index`` of consecutive boxes (N, 4)."""
     near = raw_squares(boxes[max(0, index - REACH) : index + REACH + 1], rules.pixel_aspect)
-    return Square(*np.median(near, axis=0).tolist())
+    near.sort(axis=0)  # the median of few numbers: np.median takes five times as long, for the same
+    middle = len(near) // 2
+    return Square(*(near[middle] if len(near) % 2 else (near[middle - 1] + near[middle]) / 2).tolist())
 
 
 def cut(bgr: NDArray[np.uint8], square: Square, rules: CropRules) -> NDArray[np.uint8]:
@@ -95,8 +97,9 @@ def cut(bgr: NDArray[np.uint8], square: Square, rules: CropRules) -> NDArray[np.
 def face_of(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The grey middle of a crop: (112, 112)."""
     low = (CROP_SIDE - FACE_SIDE) // 2
-    grey: NDArray[np.uint8] = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
-    return np.ascontiguousarray(grey[low : low + FACE_SIDE, low : low + FACE_SIDE])
+    middle = crop[low : low + FACE_SIDE, low : low + FACE_SIDE]
+    grey: NDArray[np.uint8] = cv2.cvtColor(middle, cv2.COLOR_BGR2GRAY)
+    return grey
 
 
 class TrackCrops:
@@ -132,7 +135,7 @@ class TrackCrops:
             self._squares.extend((square.x, square.y, square.half))
             yield cut(picture_of(track.start + index).bgr, square, self._rules)
 
-    def finished(self, crop_name: str) -> Track:
+    def finished(self, crop_name: str = "") -> Track:
         """The whole track, after it was closed and its last crop made."""
         squares = np.array(self._squares).reshape(-1, 3)
         frames = np.arange(self.track.start, self.track.start + self.track.length, dtype=np.int64)

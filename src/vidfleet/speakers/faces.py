@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from threading import local
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 from vidfleet.errors import SetupError
 from vidfleet.speakers.data import Face, Method
 from vidfleet.speakers.models import HAAR_NAME, YUNET_NAME
+from vidfleet.speakers.nets.session import open_session
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vidfleet.speakers.data import GridFrame
+    from vidfleet.speakers.nets.session import Device
 
 LONGEST_SIDE = 640
 """Pixels on the longer side of the picture that detectors see, unless a scale is set."""
@@ -38,7 +41,7 @@ HAAR_CONFIDENCE = 0.6
 
 
 class FaceDetector(Protocol):
-    """Finds the faces in one picture."""
+    """Finds the faces in one picture; several threads may ask at once."""
 
     method: Method
 
@@ -90,21 +93,12 @@ class YuNet:
         weights: Path,
         *,
         threads: int = 1,
-        device: str = "cpu",
+        device: Device = "cpu",
         scale: float = 0.0,
         confidence: float = YUNET_CONFIDENCE,
     ) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # The network's file lists its constants as inputs; the runtime would warn of each.
-        options.log_severity_level = 3
         self._names = [f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
-        self._session = onnxruntime.InferenceSession(
-            weights, sess_options=options, providers=_providers(onnxruntime.get_available_providers(), device)
-        )
+        self._session = open_session(weights, threads=threads, device=device, keeps_memory=True)
         if not set(self._names) <= {output.name for output in self._session.get_outputs()}:
             raise SetupError(f"{weights} is not YuNet: it lacks the outputs {', '.join(self._names)}")
         self._scale = scale
@@ -141,7 +135,8 @@ class HaarFaces:
 
     def __init__(self, *, scale: float = 0.0, confidence: float = HAAR_CONFIDENCE) -> None:
         name = "haarcascade_frontalface_alt2.xml"
-        self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / name))
+        self._file = str(Path(cv2.__file__).parent / "data" / name)
+        self._loaded = local()
         if self._cascade.empty():
             raise SetupError(
                 f"This OpenCV ({cv2.__version__}) lacks {name}. Install: pip install 'opencv-python-headless>=4.10,<5'"
@@ -149,6 +144,14 @@ class HaarFaces:
         self._scale = scale
         self._confidence = confidence
         self.method = Method(name=HAAR_NAME, sha256="")
+
+    @property
+    def _cascade(self) -> cv2.CascadeClassifier:
+        """This thread's own: a cascade keeps the picture that it looks at."""
+        cascade: cv2.CascadeClassifier | None = getattr(self._loaded, "cascade", None)
+        if cascade is None:
+            cascade = self._loaded.cascade = cv2.CascadeClassifier(self._file)
+        return cascade
 
     def find(self, frame: GridFrame, *, pixel_aspect: Fraction) -> tuple[Face, ...]:
         """See :class:`FaceDetector`."""
@@ -165,12 +168,6 @@ class HaarFaces:
                 corners = np.array([[x, y], [x + width, y + height]], dtype=np.float64)
                 faces.append(_face(frame.index, view.back(corners), confidence))
         return tuple(sorted(faces, key=lambda face: -face.confidence))
-
-
-def _providers(available: list[str], device: str) -> list[str]:
-    """ONNX Runtime's names for what to compute on; the processor is always the last resort."""
-    cuda = ["CUDAExecutionProvider"] if device == "cuda" else []
-    return [name for name in cuda if name in available] + ["CPUExecutionProvider"]
 
 
 def _pad_to_32(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -195,14 +192,20 @@ def _decode(
 
     Cells run row by row. A box is (dx, dy, log w, log h) of its centre from the cell's corner, in strides.
     """
-    scores = np.sqrt(np.clip(cls[:, 0], 0, 1).astype(np.float64) * np.clip(obj[:, 0], 0, 1))
-    chosen = np.flatnonzero(scores >= confidence)
+    # A mean of two numbers up to 1 that reaches the confidence needs each at its square, but for rounding. Of 5000
+    # cells few have one of them, and the rest is computed for those alone.
+    maybe = np.flatnonzero(obj[:, 0] >= confidence**2 * (1 - 1e-6))
+    if not len(maybe):
+        return np.zeros(0), np.zeros((0, 7, 2))
+    scores = np.sqrt(np.clip(cls[maybe, 0], 0, 1).astype(np.float64) * np.clip(obj[maybe, 0], 0, 1))
+    sure = scores >= confidence
+    chosen, scores = maybe[sure], scores[sure]
     cells = np.stack([chosen % columns, chosen // columns], axis=1).astype(np.float64)
     centres = (cells + box[chosen, :2]) * stride
     halves = np.exp(box[chosen, 2:].astype(np.float64)) * (stride / 2)
     landmarks = (cells[:, np.newaxis] + kps[chosen].reshape(-1, 5, 2)) * stride
     corners = np.stack([centres - halves, centres + halves], axis=1)
-    return scores[chosen], np.concatenate([corners, landmarks], axis=1)
+    return scores, np.concatenate([corners, landmarks], axis=1)
 
 
 def _strongest(scores: NDArray[np.float64], points: NDArray[np.float64]) -> list[int]:

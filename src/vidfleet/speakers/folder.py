@@ -18,6 +18,7 @@ from vidfleet.speakers import models
 from vidfleet.speakers.layout import PEOPLE
 from vidfleet.speakers.pipeline import Speakers
 from vidfleet.speakers.settings import SpeakersSettings, check
+from vidfleet.speakers.words.cuda import count_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def process_folder(folder: Path, settings: SpeakersSettings) -> int:
     for notice in models.notices(settings, models.choose(settings), models.choose_words(settings)):
         _say(notice)
     speakers = Speakers(settings)
-    speakers.setup("cuda")
+    speakers.setup("cuda" if count_gpus() else "cpu")
     failed = [video for video in videos if not _succeeds(speakers, video)]
     _say(f"{len(videos) - len(failed)} of {len(videos)} videos done in {folder}")
     return int(bool(failed))

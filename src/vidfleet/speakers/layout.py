@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 STEPS = "pywork/.steps"
 """What the steps leave for each other, and the word that each is done (see ``steps``)."""
+PARTS = "pywork/.parts"
+"""Where the parts of a film grow that several lanes see at once (see ``parts``); it never is part of the output."""
+SHARES = f"{PARTS}/open"
+"""There exactly while other lanes may take a share."""
 SOUND = "pyavi/audio.wav"
 SPEECH = f"{STEPS}/speech.json"
 WORDS = f"{STEPS}/words.json"

@@ -11,7 +11,9 @@ With K = 1 the detector looks at every frame, and nothing else is done: the refe
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vidfleet.speakers.flow import Crew
+    from vidfleet.speakers.tables import StageClock
 
 LEAST_SHARED = 0.7
 """Between two looks a face's boxes overlap by at least this (intersection over union), or it has moved too far.
@@ -51,52 +55,74 @@ class Looked:
 
 
 class Looks:
-    """Gives each grid frame its faces, in order; up to K - 1 frames wait for the next look."""
+    """Gives each grid frame its faces, in order; up to K - 1 frames wait for the next look.
 
-    def __init__(self, find: Find, *, every: int) -> None:
-        self._find, self._every = find, every
-        self._last: Looked | None = None
+    The looks at the ends of stretches, and what follows from them in between, are jobs of ``crew``: then up to
+    ``crew.threads`` + 2 frames more are under way, or two stretches of K.
+    """
+
+    def __init__(self, find: Find, *, every: int, crew: Crew, clock: StageClock) -> None:
+        self._find, self._every, self._crew, self._clock = find, every, crew, clock
+        self._most = 0 if crew.is_alone else max(crew.threads + 2, 2 * every)
         self._waiting: list[Looked] = []
-        """What came behind ``_last``, all of its shot, without faces yet."""
+        """What came behind the last look, all of its shot, without faces yet."""
+        self._end: Future[Looked] | None = None
+        """The last look."""
+        self._under_way: deque[_Stretch] = deque()
+        self._last: Looked | None = None
+        """What came out last."""
 
     def push(self, frame: GridFrame, *, starts_shot: bool) -> Iterator[Looked]:
-        """Take the next grid frame; what has its faces now comes out."""
+        """Take the next grid frame; what has its faces comes out."""
         if starts_shot and self._waiting:
-            yield from self._look_back()
+            self._look_back()
         self._waiting.append(Looked(frame, starts_shot, ()))
-        if starts_shot or self._last is None or len(self._waiting) == self._every:
-            yield from self._look_back()
+        if starts_shot or self._end is None or len(self._waiting) == self._every:
+            self._look_back()
+        return self._done(self._most)
 
     def finish(self) -> Iterator[Looked]:
         """What still waits when the film has ended."""
-        return self._look_back()
+        if self._waiting:
+            self._look_back()
+        return self._done(0)
 
-    def _look_back(self) -> Iterator[Looked]:
+    def _look_back(self) -> None:
         """Look at the last picture that waits, and fill in those before it; a repeated picture is no new one."""
         waiting, self._waiting = self._waiting, []
-        fresh = [one for one in waiting if self._last is None or not one.frame.is_repeat]
-        filled = self._filled(fresh)
-        for one in waiting:
-            if self._last is not None and one.frame.is_repeat:
-                faces = tuple(replace(face, frame=one.frame.index) for face in self._last.faces)
-                self._last = replace(one, faces=faces)
-            else:
-                self._last = next(filled)
-            yield self._last
+        fresh = [one for one in waiting if self._end is None or not one.frame.is_repeat]
+        ended: Future[Looked] | None = None
+        filled: Future[list[Looked]] | None = None
+        if fresh:
+            ended = self._crew.start(self._look, fresh[-1])
+        if ended is not None and self._end is not None and len(fresh) > 1:
+            filled = self._crew.start(self._fill, self._end, fresh[:-1], ended)
+        self._end = ended or self._end
+        self._under_way.append(_Stretch(waiting, filled, ended))
 
-    def _filled(self, fresh: Sequence[Looked]) -> Iterator[Looked]:
-        if not fresh:
-            return
-        end = self._look(fresh[-1])
-        if self._last is not None:
-            yield from self._between(self._last, fresh[:-1], end)
-        yield end
+    def _done(self, most: int) -> Iterator[Looked]:
+        """The frames of the oldest stretches, until at most so many frames are under way."""
+        while self._under_way and sum(len(one.frames) for one in self._under_way) > most:
+            stretch = self._under_way.popleft()
+            fresh = stretch.fresh()
+            for one in stretch.frames:
+                if self._last is not None and one.frame.is_repeat:
+                    faces = tuple(replace(face, frame=one.frame.index) for face in self._last.faces)
+                    self._last = replace(one, faces=faces)
+                else:
+                    self._last = next(fresh)
+                yield self._last
+
+    def _fill(self, before: Future[Looked], between: Sequence[Looked], end: Future[Looked]) -> list[Looked]:
+        first, last = before.result(), end.result()  # both were begun before this
+        return list(self._between(first, between, last))
 
     def _between(self, before: Looked, between: Sequence[Looked], end: Looked) -> Iterator[Looked]:
         """Give faces to the frames between two that were looked at."""
         if not between:
             return
-        pairs = pairs_of(before.faces, end.faces)
+        with self._clock.of("faces"):
+            pairs = pairs_of(before.faces, end.faces)
         if pairs is None:
             middle = len(between) // 2
             found = self._look(between[middle])
@@ -110,7 +136,27 @@ class Looks:
             yield replace(one, faces=tuple(_on_the_way(pair, share, frame=one.frame.index) for pair in pairs))
 
     def _look(self, one: Looked) -> Looked:
-        return replace(one, faces=self._find(one.frame))
+        with self._clock.of("faces"):
+            return replace(one, faces=self._find(one.frame))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Consecutive frames up to a look, whose faces are being found."""
+
+    frames: list[Looked]
+    """All of them, without faces."""
+    filled: Future[list[Looked]] | None
+    """Those before the look that are no repeats; nothing where there are none."""
+    ended: Future[Looked] | None
+    """The look; nothing where all are repeats."""
+
+    def fresh(self) -> Iterator[Looked]:
+        """Those that are no repeats, with their faces."""
+        if self.filled is not None:
+            yield from self.filled.result()
+        if self.ended is not None:
+            yield self.ended.result()
 
 
 def pairs_of(first: Sequence[Face], last: Sequence[Face]) -> list[tuple[Face, Face]] | None:

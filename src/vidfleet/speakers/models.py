@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidfleet import __version__
 from vidfleet.errors import SetupError
-from vidfleet.speakers.settings import ModelSettings, OldSettings, SpeakersSettings, WordSettings
+from vidfleet.speakers.settings import ModelSettings, OldSettings, SpeakersSettings, SplitSettings, WordSettings
 from vidfleet.speakers.weights import WEIGHTS, Models, choose_models, find_weight
 from vidfleet.speakers.words import choice as words_choice
 
@@ -104,7 +104,7 @@ def methods(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> d
 
 def fingerprint(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> dict[str, Any]:
     """Say what the results depend on."""
-    apart = {item.name for group in (ModelSettings, WordSettings, OldSettings) for item in fields(group)}
+    apart = {item.name for group in (ModelSettings, WordSettings, SplitSettings, OldSettings) for item in fields(group)}
     apart |= {"face_embedder", "lean"}  # ``lean`` is spelt out by others
     numbers = {item.name: getattr(settings, item.name) for item in fields(settings) if item.name not in apart}
     return {

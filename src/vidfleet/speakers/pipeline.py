@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.speakers import models
-from vidfleet.speakers.layout import COUNTED, FOLDERS, Layout, promised
+from vidfleet.speakers.layout import COUNTED, FOLDERS, SHARES, Layout, promised
 from vidfleet.speakers.settings import check, read_settings
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Speakers:
             "resumable": True,
             "carry": ["people.json", *(f"{name}/" for name in FOLDERS)],
             "inputs": list(words.inputs),
+            **({"shares": SHARES} if settings.split else {}),
         }
 
     @classmethod
@@ -72,7 +73,7 @@ class Speakers:
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         most = max(1, int(share)) if share.isdecimal() else usable
         self._threads = min(self.settings.threads or most, most)
-        cv2.setNumThreads(self._threads)
+        cv2.setNumThreads(1)  # pictures are looked at side by side, each by one thread
         self.stages = load(self.settings, threads=self._threads, device=device)
 
     def process(self, video: str, out: str, report: Report, original: str = "", published: str = "") -> None:
@@ -81,8 +82,22 @@ class Speakers:
         What an earlier call left in ``out`` is used where it is whole and depends on nothing that has changed.
         Raises :class:`~vidfleet.errors.BadInputError` where the video cannot be read.
         """
-        from vidfleet.speakers.work import Places, Work
+        from vidfleet.speakers.step_plan import Places
+        from vidfleet.speakers.work import Work
 
         places = Places(Path(video), Path(original or video), Path(published or out))
         layout = Layout(Path(out))
         Work(places, layout, settings=self.settings, stages=self.stages, threads=self._threads, report=report).run()
+
+    def help(self, video: str, out: str, report: Report, original: str = "", published: str = "") -> None:
+        """Take shares of a video that another lane processes into the folder ``out`` just now, until none is left.
+
+        Nothing is written but below ``pywork/.parts``; the other lane makes up for what we do not finish.
+        Raises :class:`~vidfleet.errors.SplitError` where it goes by other settings, models or versions.
+        """
+        from vidfleet.speakers.parts.helper import help_with
+        from vidfleet.speakers.step_plan import Places
+
+        places = Places(Path(video), Path(original or video), Path(published or out))
+        layout = Layout(Path(out))
+        help_with(places, layout, settings=self.settings, stages=self.stages, threads=self._threads, report=report)

@@ -40,6 +40,14 @@ def parse_every(text: str) -> int:
     return int(text)
 
 
+def parse_part(text: str) -> float:
+    """Read a number of at least 1."""
+    number = _number(text, low=0.0, high=1e9)
+    if number < 1:
+        raise ValueError(f"{text!r} is not a number of at least 1")
+    return number
+
+
 def parse_threads(text: str) -> int:
     """Read a whole number; below 1 it means all that there are, as for whisperVideo."""
     if not text.removeprefix("-").isdecimal():
@@ -79,6 +87,10 @@ class ModelSettings:
         metavar="N",
         parse=parse_threads,
     )
+    decoder: Literal["auto", "cpu", "cuda"] = option(
+        "auto",
+        "what decodes pictures; cuda: an NVIDIA GPU's decoder, where it can; auto: that, on lanes with a GPU",
+    )
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,22 @@ class InputSettings:
     )
     audio_stream: int | None = option(
         None, "the sound stream's number in the file (default: by disposition)", metavar="N", parse=parse_whole
+    )
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """One long film over several lanes."""
+
+    split: bool = option(
+        False,
+        "let lanes that have nothing else to do help with a long film that runs on another; the results are the same",
+    )
+    split_seconds: float = option(
+        20.0,
+        "about how long the parts are that --split hands out; at least 1",
+        metavar="S",
+        parse=parse_part,
     )
 
 
@@ -239,7 +267,14 @@ class OldSettings:
 
 @dataclass(frozen=True)
 class SpeakersSettings(
-    ModelSettings, InputSettings, StageSettings, WordSettings, PersonSettings, OutputSettings, OldSettings
+    ModelSettings,
+    InputSettings,
+    StageSettings,
+    WordSettings,
+    PersonSettings,
+    OutputSettings,
+    SplitSettings,
+    OldSettings,
 ):
     """Everything about the speakers pipeline."""
 
@@ -251,6 +286,7 @@ SPEAKERS_GROUPS: tuple[tuple[str, type], ...] = (
     ("words", WordSettings),
     ("who is who", PersonSettings),
     ("what is written", OutputSettings),
+    ("one film over several lanes", SplitSettings),
 )
 """Headings and fields for help."""
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from vidfleet.errors import SetupError
 from vidfleet.speakers.data import SAMPLE_RATE, Method, Span
+from vidfleet.speakers.nets.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,14 +58,8 @@ class VoiceActivity:
     """
 
     def __init__(self, *, threads: int = 1) -> None:
-        import onnxruntime
-
         path = _network()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(path, threads=threads, device="cpu", keeps_memory=True)
         self.method = Method("Silero VAD v6", hashlib.sha256(path.read_bytes()).hexdigest())
 
     def find(self, sound: SoundLike) -> tuple[Span, ...]:

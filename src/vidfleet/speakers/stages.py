@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from vidfleet.speakers import models
 from vidfleet.speakers.active_speaker import ActiveSpeaker, LrAsd
 from vidfleet.speakers.faces import HAAR_CONFIDENCE, YUNET_CONFIDENCE, FaceDetector, HaarFaces, YuNet
 from vidfleet.speakers.identity.embed import EMBEDDERS, FaceEmbedder
 from vidfleet.speakers.mouth_motion import MouthMotion
+from vidfleet.speakers.nets.session import Device, cuda_trouble
 from vidfleet.speakers.speech import VoiceActivity
 from vidfleet.speakers.words.choice import WordSource
 
@@ -28,6 +29,12 @@ class Stages:
     words: WordSource
     embedder: FaceEmbedder | None = None
     """None: faces are not compared, and each track is a person of its own."""
+    device: Device = "cpu"
+    """Where the networks compute, all but Whisper."""
+    trouble: str = ""
+    """Why that is not the GPU, though the lane has one; else empty."""
+    decode_on: Device = "cpu"
+    """Where pictures are decoded, where that can be done."""
 
     @property
     def are_heuristic(self) -> bool:
@@ -36,34 +43,38 @@ class Stages:
 
 
 def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
-    """Load the models for ``device``, ``cuda`` or ``cpu``, with so many threads each.
+    """Load the models for ``device``, ``cuda`` or ``cpu``.
 
+    What listens has so many threads each. What looks has one: several threads ask it at once, for one picture or
+    track each, which is faster, and gives the same numbers however many they are.
     Raises :class:`~vidfleet.errors.SetupError` where one cannot be had.
     """
     chosen = models.choose(settings)
     voice_activity = VoiceActivity(threads=threads)
     words = WordSource(models.choose_words(settings), threads=threads, device=device)
+    lane: Device = "cuda" if device == "cuda" else "cpu"
+    decode_on = lane if settings.decoder == "auto" else settings.decoder
     scale, confidence = settings.facedet_scale, settings.face_confidence
     if chosen.are_embedded:
         haar = HaarFaces(scale=scale, confidence=HAAR_CONFIDENCE if confidence is None else confidence)
-        return Stages(haar, MouthMotion(), voice_activity, words)
-    on: Literal["cuda", "cpu"] = "cuda" if device == "cuda" else "cpu"
+        return Stages(haar, MouthMotion(), voice_activity, words, decode_on=decode_on)
+    trouble = cuda_trouble() if lane == "cuda" else ""
+    on: Device = "cpu" if trouble else lane
     yunet = YuNet(
         chosen.paths["yunet"],
-        threads=threads,
         device=on,
         scale=scale,
         confidence=YUNET_CONFIDENCE if confidence is None else confidence,
     )
     lr_asd = LrAsd(
         chosen.paths[models.asd_weights(settings)],
-        threads=threads,
         weighting=settings.score_weighting,
         device=on,
     )
-    return Stages(yunet, lr_asd, voice_activity, words, _embedder(chosen, threads=threads, device=on))
+    embedder = _embedder(chosen, device=on)
+    return Stages(yunet, lr_asd, voice_activity, words, embedder, device=on, trouble=trouble, decode_on=decode_on)
 
 
-def _embedder(chosen: Models, *, threads: int, device: str) -> FaceEmbedder | None:
+def _embedder(chosen: Models, *, device: Device) -> FaceEmbedder | None:
     name = models.embedder_of(chosen)
-    return None if name == "none" else EMBEDDERS[name](chosen.paths[name], threads=threads, device=device)
+    return None if name == "none" else EMBEDDERS[name](chosen.paths[name], device=device)

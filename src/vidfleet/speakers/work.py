@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidfleet import __version__
-from vidfleet.errors import RecordError
-from vidfleet.speakers import copies
+from vidfleet.errors import RecordError, SplitError
+from vidfleet.speakers import copies, ran_on
 from vidfleet.speakers.crops import CropRules
 from vidfleet.speakers.drawing import Easel
-from vidfleet.speakers.film import FilmPass, Hearing
+from vidfleet.speakers.film import FRAMES_AHEAD, FilmPass, frames_ahead
+from vidfleet.speakers.findings import FilmFiles
+from vidfleet.speakers.flow import Crew, read_ahead
+from vidfleet.speakers.hearing import Hearing
 from vidfleet.speakers.identity.groups import write_groups
-from vidfleet.speakers.identity.people_file import read_people
 from vidfleet.speakers.identity.vectors_file import (
     VECTORS_NAME,
     read_vectors,
@@ -27,45 +27,44 @@ from vidfleet.speakers.identity.vectors_file import (
 )
 from vidfleet.speakers.kept import read_spans, reading, write_spans, write_words
 from vidfleet.speakers.layout import (
-    ANNOTATED,
-    CROPS,
-    FRAMES,
-    GRID_VIDEO,
     GROUPS,
-    PANEL,
+    PARTS,
     PEOPLE,
-    PICTURES,
-    PORTRAITS,
     PREVIEW,
     SEEN,
     SOFT_SUBTITLES,
-    SOUND,
     SPEECH,
     WORDS,
 )
 from vidfleet.speakers.media import Sound, VideoSource, extract_sound
 from vidfleet.speakers.page import relative_url
 from vidfleet.speakers.page.playable import browser_plays
+from vidfleet.speakers.parts.leader import Leader
+from vidfleet.speakers.parts.leader import remove as remove_parts
+from vidfleet.speakers.parts.taker import Tools
 from vidfleet.speakers.results.cues import cues_of
 from vidfleet.speakers.seen import Seen
-from vidfleet.speakers.settings import StageSettings
-from vidfleet.speakers.steps import Step, Steps, content_key, key_of, settings_of
+from vidfleet.speakers.shots import ContentShots, SettledFrames
+from vidfleet.speakers.step_plan import Places, parts_key, plan_steps
+from vidfleet.speakers.steps import Steps
 from vidfleet.speakers.subtitled import write_subtitled
 from vidfleet.speakers.tables import StageClock
 from vidfleet.speakers.telling import Facts, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from vidfleet.speakers.copies import Take
-    from vidfleet.speakers.data import Conversation, FaceVector, GridFrame, Method
+    from vidfleet.speakers.data import Conversation, FaceVector, GridFrame
+    from vidfleet.speakers.findings import Findings
     from vidfleet.speakers.layout import Layout
     from vidfleet.speakers.panel_column import PanelStyle
     from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.speakers.stages import Stages
 
     Report = Callable[[str, float], None]
+    Found = tuple[Seen, tuple[FaceVector, ...]]
 
 REPORT_EVERY_S = 0.5
 SOUND_SHARE, DRAWING_SHARE = 0.03, 0.17
@@ -76,18 +75,6 @@ FILMS = ("annotated", "preview", "panel")
 """What is drawn in the second pass."""
 _STAGES = {"crops": "crop_files"}
 """What ``time_log.jsonl`` calls the writing of a copy, where it is not its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a video and what belongs to it are."""
-
-    video: Path
-    """As the pipeline reads it."""
-    original: Path
-    """The video itself, with its neighbours."""
-    published: Path
-    """The folder that the output becomes."""
 
 
 class Work:
@@ -111,9 +98,11 @@ class Work:
         self._clock = StageClock()
         layout.make()
         self._source = VideoSource.open(
-            places.video, video_stream=settings.video_stream, audio_stream=settings.audio_stream, threads=threads
-        )
-        self._steps = Steps(layout.folder, plan_steps(places, layout, settings, stages), kept=(PEOPLE,))
+            places.video, video_stream=settings.video_stream, audio_stream=settings.audio_stream, threads=threads,
+            decode_on=stages.decode_on,
+        )  # fmt: skip
+        kept = (PEOPLE, PARTS) if settings.split else (PEOPLE,)
+        self._steps = Steps(layout.folder, plan_steps(places, layout, settings, stages), kept=kept)
         layout.make()
 
     def run(self) -> None:
@@ -132,8 +121,9 @@ class Work:
                 self._steps.forget(name)
         self._layout.make()
         hearing = self._hear()
-        self._understand(hearing)
-        seen = self._see(hearing)
+        with self._shares(hearing) as leader:
+            self._understand(hearing)
+            seen = self._see(hearing, leader)
         if hearing.sound is None:
             hearing.write(self._layout.sound, 0, seen.frames)
         self._compare(seen)
@@ -147,8 +137,17 @@ class Work:
             self._steps.forget("vectors")
         if not self._wants_portraits:
             self._steps.forget("portraits")
-        self._clock.write(self._layout.work("time_log.jsonl"), video_name=self._places.original.stem)
+        self._say_what_ran()
         self._report("done", 1.0)
+
+    def _say_what_ran(self) -> None:
+        """How long each stage took, and what computed it."""
+        decoding, path = self._source.decoding, self._layout.work("time_log.jsonl")
+        devices = ran_on.devices_of(self._stages, decoding)
+        self._clock.write(path, video_name=self._places.original.stem, devices=devices)
+        said = ran_on.describe(self._stages, decoding, threads=self._threads, ran=self._clock.stages)
+        if said:
+            _say(said)
 
     def _hear(self) -> Hearing:
         """The sound track into ``audio.wav``, and when somebody speaks in it."""
@@ -173,8 +172,30 @@ class Work:
                 source = self._stages.words.of(self._places.original, zero=self._source.zero, notice=_say)
                 write_words(self._layout.folder / WORDS, source.transcribe(hearing.sound, hearing.speech))
 
-    def _see(self, hearing: Hearing) -> Seen:
-        """The one pass over the pictures, from which all results come."""
+    @contextmanager
+    def _shares(self, hearing: Hearing) -> Iterator[Leader | None]:
+        """Where it is asked for and can be, let other lanes take a share of the pictures in the ``with`` block."""
+        if not self._settings.split or self._has_all_of_the_pictures():
+            remove_parts(self._layout.folder / PARTS)
+            yield None
+            return
+        self._steps.forget("crops")  # of the tracks that were
+        kinds = self._kinds(self._missing(COPIES))
+        tools = Tools(self._source, self._settings, hearing, self._stages, self._clock, kinds)
+        try:
+            leader = Leader(
+                self._layout, tools, key=parts_key(self._places, self._layout, self._settings, self._stages)
+            )  # fmt: skip
+        except SplitError as error:
+            _say(f"The film is seen in one pass, --split or not: {error}.")
+            remove_parts(self._layout.folder / PARTS)
+            yield None
+            return
+        with leader:
+            yield leader
+
+    def _see(self, hearing: Hearing, leader: Leader | None) -> Seen:
+        """The one pass over the pictures, from which all results come; or several over its parts."""
         kept = Seen.load(self._layout.folder / SEEN) if self._has_all_of_the_pictures() else None
         if kept is not None:
             return kept
@@ -183,44 +204,80 @@ class Work:
         with ExitStack() as steps:
             self._steps.forget("crops")  # of the tracks that were
             writes = self._missing(COPIES)
+            if leader is not None:
+                writes = [name for name in writes if self._kinds([name])]  # what is left shares the second pass
             for name in ("pictures", "portraits", *writes):
                 steps.enter_context(self._steps.doing(name))
             self._layout.make()
-            with ExitStack() as stack:
-                film = stack.enter_context(
-                    FilmPass(
-                        self._settings, self._layout, info=self._source.info, hearing=hearing, stages=self._stages,
-                        clock=self._clock, writes=writes,
-                    )
-                )  # fmt: skip
-                takers = self._first_takers(writes, hearing, stack)
-                for frame in self._clock.timed("pictures", self._source.frames(keeps_planes="grid_video" in writes)):
-                    film.take(frame)
-                    self._hand(frame, takers)
-                    progress.at(frame.index)
-                seen = film.finish()
+            found = None if leader is None else self._see_parts(leader, writes, hearing, progress)
+            seen, vectors = found or self._see_at_once(writes, hearing, progress)
             seen.save(self._layout.folder / SEEN)
-            self._keep_vectors(seen, film.vectors)
+            self._keep_vectors(seen, vectors)
         return seen
+
+    def _see_parts(self, leader: Leader, writes: Sequence[str], hearing: Hearing, progress: _Progress) -> Found | None:
+        try:
+            crops = [name for name in writes if name == "crops"]  # first frames are JPEGs of the parts
+            return leader.see(lambda: self._files(crops, hearing), progress.at)
+        except SplitError as error:
+            _say(f"The film is seen again, in one pass: {error}.")
+            return None
+
+    def _see_at_once(self, writes: Sequence[str], hearing: Hearing, progress: _Progress) -> Found:
+        with Crew(self._threads) as crew, self._files(writes, hearing) as files:
+            with ExitStack() as stack:
+                films = self._first_films(writes, hearing, crew)
+                takers = [stack.enter_context(film) for film in films]
+                frames = frames_ahead(self._source.frames(keeps_planes="grid_video" in writes), crew, self._clock)
+                self._look(frames, files, hearing, takers, progress, crew)
+            return files.finish(), files.vectors
+
+    def _files(self, writes: Sequence[str], hearing: Hearing) -> FilmFiles:
+        return FilmFiles(self._layout, hearing=hearing, clock=self._clock, writes=self._kinds(writes))
+
+    def _kinds(self, names: Sequence[str]) -> frozenset[str]:
+        """What of these copies comes out of the search for faces itself, as ``FilmFiles`` calls it."""
+        kinds = {"crops"} & {*names}
+        if "frames" in names and self._settings.frames == "shot":
+            kinds.add("first_frames")
+        return frozenset(kinds)
+
+    def _look(
+        self, frames: Iterable[GridFrame], findings: Findings, hearing: Hearing, takers: Sequence[Take],
+        progress: _Progress, crew: Crew,
+    ) -> None:  # fmt: skip
+        """Go over the pictures, from the first to the last."""
+        shots = SettledFrames(ContentShots(minimum_s=self._settings.scene_min_sec), clock=self._clock)
+        with FilmPass(
+            self._settings, info=self._source.info, hearing=hearing, stages=self._stages, clock=self._clock,
+            findings=findings, crew=crew,
+        ) as film:  # fmt: skip
+            for frame in frames:
+                for settled in shots.push(frame):
+                    film.take(settled.frame, starts_shot=settled.starts_shot)
+                for take in takers:
+                    take(frame)
+                progress.at(frame.index)
+            for settled in shots.finish():
+                film.take(settled.frame, starts_shot=settled.starts_shot)
+            film.finish()
 
     def _missing(self, names: Sequence[str]) -> list[str]:
         """What of these is wanted and not there."""
         return [name for name in names if self._wants(name) and not self._steps.is_done(name)]
 
-    def _first_takers(self, names: Sequence[str], hearing: Hearing, stack: ExitStack) -> list[tuple[str, Take]]:
+    def _first_films(
+        self, names: Sequence[str], hearing: Hearing, crew: Crew
+    ) -> Iterator[AbstractContextManager[Take]]:
         """What takes the pictures in the first pass; shots and tracks are known to the pass alone."""
-        takers: list[tuple[str, Take]] = []
         if "frames" in names and self._settings.frames == "all":
-            takers.append(("frames", stack.enter_context(copies.all_frames(self._layout))))
+            yield copies.all_frames(self._layout, crew=crew, clock=self._clock)
         if "grid_video" in names:
-            writer = copies.grid_video(self._layout, self._source.info, hearing)
-            takers.append(("grid_video", stack.enter_context(writer)))
-        return takers
+            video = copies.grid_video(self._layout, self._source.info, hearing)
+            yield self._behind("grid_video", video, crew)
 
-    def _hand(self, frame: GridFrame, takers: Sequence[tuple[str, Take]]) -> None:
-        for name, take in takers:
-            with self._clock.of(_STAGES.get(name, name)):
-                take(frame)
+    def _behind(self, name: str, film: AbstractContextManager[Take], crew: Crew) -> AbstractContextManager[Take]:
+        return copies.behind(film, stage=_STAGES.get(name, name), crew=crew, clock=self._clock)
 
     def _has_all_of_the_pictures(self) -> bool:
         """Whether nothing is wanted for which faces must be looked at.
@@ -293,7 +350,6 @@ class Work:
             return
         easel = Easel(self._source, self._layout, seen, hearing.sound, note=self._note(), threads=self._threads)
         films: dict[str, Callable[[], AbstractContextManager[Take]]] = {
-            "frames": lambda: self._frames(seen),
             "grid_video": lambda: copies.grid_video(self._layout, self._source.info, hearing),
             "crops": lambda: copies.crops(self._layout, seen, hearing, self._crop_rules),
             "annotated": easel.annotated,
@@ -305,14 +361,21 @@ class Work:
             for name in wanted:
                 stack.enter_context(self._steps.doing(name))
             self._layout.make()
-            takers = [(name, stack.enter_context(films[name]())) for name in wanted]
-            for frame in self._clock.timed("drawn_pictures", self._source.frames(keeps_planes=True)):
-                self._hand(frame, takers)
+            crew = stack.enter_context(Crew(self._threads))
+            takers = []
+            for name in wanted:
+                film = self._frames(seen, crew) if name == "frames" else self._behind(name, films[name](), crew)
+                takers.append(stack.enter_context(film))
+            frames = self._clock.timed("drawn_pictures", self._source.frames(keeps_planes=True))
+            for frame in read_ahead(crew, frames, most=FRAMES_AHEAD):
+                for take in takers:
+                    take(frame)
                 progress.at(frame.index)
 
-    def _frames(self, seen: Seen) -> AbstractContextManager[Take]:
-        is_all = self._settings.frames == "all"
-        return copies.all_frames(self._layout) if is_all else copies.first_frames(self._layout, seen)
+    def _frames(self, seen: Seen, crew: Crew) -> AbstractContextManager[Take]:
+        if self._settings.frames == "all":
+            return copies.all_frames(self._layout, crew=crew, clock=self._clock)
+        return self._behind("frames", copies.first_frames(self._layout, seen), crew)
 
     @property
     def _crop_rules(self) -> CropRules:
@@ -346,45 +409,6 @@ class Work:
     def _note(self) -> str:
         """What stands in the picture where an embedded method was used."""
         return "heuristic" if self._stages.are_heuristic else ""
-
-
-def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stages: Stages) -> list[Step]:
-    """Say which steps there are, what each makes, and on what its result depends."""
-    streams = settings_of(settings, "video_stream", "audio_stream")
-    film = key_of(version=__version__, video=content_key(places.video), **streams)
-    speech = key_of(film=film, method=_named(stages.voice_activity.method))
-    beside = {ending: content_key(places.original.with_suffix(ending)) for ending in stages.words.endings}
-    words = key_of(speech=speech, method=_named(stages.words.method), beside=beside, language=settings.language)
-    looks = [_named(stage.method) for stage in (stages.detector, stages.active_speaker)]
-    numbers = settings_of(settings, *(item.name for item in fields(StageSettings)))
-    pictures = key_of(speech=speech, methods=looks, score_weighting=settings.score_weighting, **numbers)
-    # All of the grid's pictures are the film's, whatever is seen in them.
-    frames = key_of(film=film) if settings.frames == "all" else key_of(shots=film, minimum_s=settings.scene_min_sec)
-    faces = key_of(pictures=pictures, embedder=_named(stages.embedder.method) if stages.embedder else None)
-    groups = key_of(faces=faces, same_person=settings.same_person)
-    style = settings_of(settings, "panel_width_ratio", "panel_max_items", "panel_theme")
-    # Names show in it. All but what people edited follows from the rest, and is not there yet in a first run.
-    edited = [[entry.name, *entry.lines] for entry in read_people(layout.folder / PEOPLE).held]
-    panel = key_of(groups=groups, words=words, people=edited, **style)
-    return [
-        Step("sound", film, (SOUND,)),
-        Step("speech", speech, (SPEECH,)),
-        Step("words", words, (WORDS,)),
-        Step("pictures", pictures, PICTURES),
-        Step("portraits", key_of(pictures=pictures), (PORTRAITS,)),
-        Step("vectors", faces, (VECTORS_NAME,)),
-        Step("groups", groups, (GROUPS,)),
-        Step("frames", frames, FRAMES),
-        Step("grid_video", key_of(film=film), GRID_VIDEO),
-        Step("crops", key_of(pictures=pictures), CROPS),
-        Step("annotated", key_of(pictures=pictures), ANNOTATED),
-        Step("preview", key_of(film=film), (PREVIEW,)),
-        Step("panel", panel, PANEL[:1]),
-    ]
-
-
-def _named(method: Method) -> list[str]:
-    return [method.name, method.sha256]
 
 
 def _say(notice: str) -> None:

@@ -66,7 +66,7 @@ def _share(told: Any) -> float:  # noqa: ANN401 - a class may tell anything
 
 
 def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
-    """Set the class up with the first order, then call ``process`` for each."""
+    """Set the class up with the first order, then call ``process`` for each, or ``help``."""
     lock, own_pid = threading.Lock(), os.getpid()
 
     def say(answer: Dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
         after = resource.getrusage(resource.RUSAGE_SELF)
         answer["attempt"] = order["attempt"]
         answer["cpu_s"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        if not modules_told and answer["type"] == "returned":
+        if not modules_told and answer["type"] == "returned" and not order.get("helps"):
             answer["modules"] = " ".join(sorted({name.partition(".")[0] for name in list(sys.modules)}))
             modules_told = True
         answer["peak_memory_bytes"] = after.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -126,10 +126,11 @@ def _set_up(request: Dict[str, Any]) -> Any:  # noqa: ANN401
 
 
 def _call(worker: Any, order: Dict[str, Any], report: Callable[..., None]) -> None:  # noqa: ANN401
-    takes = inspect.signature(worker.process).parameters
+    method = worker.help if order.get("helps") else worker.process
+    takes = inspect.signature(method).parameters
     can_tell = {"report": report, "original": order["original"], "published": order["published"]}
     wanted = {name: value for name, value in can_tell.items() if name in takes}
-    worker.process(order["video"], order["out"], **wanted)
+    method(order["video"], order["out"], **wanted)
 
 
 def _flush() -> None:
@@ -145,6 +146,8 @@ def describe(request: Dict[str, Any]) -> Dict[str, Any]:
         said: Dict[str, Any] = kind.describe(request["arguments"]) if hasattr(kind, "describe") else {}
         if not callable(getattr(kind, "process", None)):
             raise TypeError(f"{request['target']} has no method process(video, out)")
+        if said.get("shares") and not callable(getattr(kind, "help", None)):
+            raise TypeError(f"{request['target']} says that it shares its work, and has no method help(video, out)")
         json.dumps(said)
         if "fingerprint" not in said:
             said["source"] = inspect.getsourcefile(kind)

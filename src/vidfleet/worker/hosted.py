@@ -69,7 +69,7 @@ class Hosted(Running):
         return key == self._call_key and not self.has_exited()
 
     def begin(self, start: Start) -> None:
-        """Call ``process`` for the next video."""
+        """Call ``process`` for the next video, or ``help``."""
         call = start.launch
         assert isinstance(call, Call)
         self.begin_attempt(start)
@@ -78,7 +78,7 @@ class Hosted(Running):
             self._patience = Patience(max(start.timeout_s, _SETUP_LIMIT_S), start.stall_s)
         self._answer = None
         places = {"video": call.video, "out": call.out, "original": call.original, "published": call.published}
-        order = json.dumps({"attempt": start.attempt, **places}) + "\n"
+        order = json.dumps({"attempt": start.attempt, "helps": call.helps, **places}) + "\n"
         with contextlib.suppress(BrokenPipeError):  # its death is seen a moment later
             os.write(self._orders, order.encode("ascii"))
 

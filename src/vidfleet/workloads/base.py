@@ -57,7 +57,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call ``process`` of a class that stays loaded in the lane."""
+    """Call ``process`` of a class that stays loaded in the lane, or ``help``."""
 
     python: str
     """The interpreter that holds the class."""
@@ -73,6 +73,8 @@ class Call:
     """The folder that ``out`` becomes."""
     folder: str = ""
     """Put in front of ``sys.path``, so that a module beside the user is found."""
+    helps: bool = False
+    """Call ``help`` instead: another lane works on this video, and shares its work."""
 
 
 Launch = Program | Call
@@ -90,8 +92,14 @@ class Promise:
     def __post_init__(self) -> None:
         """Refuse what does not lie in the output folder."""
         for name in (*self.files, *self.counted):
-            if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+            if not _is_below(name):
                 raise UsageError(f"{name!r} is promised, but is no file in the output folder: give a path below it")
+
+
+def _is_below(name: str) -> bool:
+    """Whether a path leads to something in the folder that it starts from."""
+    path = Path(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,14 @@ class Traits:
     """Files taken over from the folder that a new output replaces; folders too, where the name ends in ``/``."""
     inputs: tuple[str, ...] = ()
     """Endings of files beside the video that are part of its identity: ``.srt``."""
+    shares: str = ""
+    """A path below the output folder, of a file that is there exactly while other lanes may take a share of the work
+    on a video; nothing where they never may."""
+
+    def __post_init__(self) -> None:
+        """Refuse what does not lie in the output folder."""
+        if self.shares and not _is_below(self.shares):
+            raise UsageError(f"shares: {self.shares!r} is no file in the output folder: give a path below it")
 
 
 @dataclass(frozen=True, slots=True)

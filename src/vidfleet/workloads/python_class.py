@@ -67,7 +67,12 @@ class PythonClass:
             promise=Promise(
                 (*said.get("expected", ()), *self.expect), tuple(said.get("counted", ("pyframes", "pycrop")))
             ),
-            traits=Traits(said.get("resumable", False), tuple(said.get("carry", ())), tuple(said.get("inputs", ()))),
+            traits=Traits(
+                said.get("resumable", False),
+                tuple(said.get("carry", ())),
+                tuple(said.get("inputs", ())),
+                _text(said.get("shares") or "", "shares"),
+            ),
             makes_output_folder=False,
             fallback=str(said.get("fallback", "")),
             method=said.get("method", {}),
@@ -110,6 +115,12 @@ class PythonClass:
             own = said["type"].endswith(("SetupError", "WeightsError"))
             raise SetupError(said["text"] if own else f"{self.target} cannot be used: {said['raised']}")
         return said
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is no text: {value!r}")
+    return value
 
 
 def _in_words(error: Exception) -> str:

@@ -32,6 +32,8 @@ class FoundLog:
     """Its path below the root."""
     run: str
     path: Path
+    helpers: tuple[tuple[str, Path], ...] = ()
+    """Lanes that helped, by their labels, and what they wrote."""
 
 
 def find_log(root: Path, wanted: str, *, run: str = "") -> FoundLog:
@@ -52,13 +54,27 @@ def find_log(root: Path, wanted: str, *, run: str = "") -> FoundLog:
         if name is None:
             continue
         if outcomes[name].log and (folder.path / outcomes[name].log).is_file():
-            return FoundLog(name, folder.id, folder.path / outcomes[name].log)
+            return FoundLog(name, folder.id, folder.path / outcomes[name].log, _helpers(folder, outcomes[name]))
         seen = seen or (name, outcomes[name])
     if seen is not None:
         name, outcome = seen
         why = ": ".join(filter(None, (outcome.state.replace("_", " "), one_line(outcome.reason))))
         raise UsageError(f"there is no log of {printable(name)}: nothing ran for it ({why})")
     raise UsageError(_unknown(wanted, known))
+
+
+def _helpers(folder: RunFolder, outcome: Outcome) -> tuple[tuple[str, Path], ...]:
+    lanes = dict.fromkeys(helper.lane for attempt in outcome.attempts for helper in attempt.helpers)
+    logs = ((f"{lane.label} (lane {lane.index})", folder.path / folder.log_name(outcome.video, lane)) for lane in lanes)
+    return tuple((label, log) for label, log in logs if log.is_file())
+
+
+def print_logs(found: FoundLog, stream: TextIO | None) -> None:
+    """Write a video's log, and below it the logs of the lanes that helped. Raises OSError."""
+    print_log(found.path, stream)
+    for label, path in found.helpers:
+        HarmlessStream(stream).write(f"\n==> {printable(label)}, which helped: {printable(str(path))} <==\n")
+        print_log(path, stream)
 
 
 def print_log(path: Path, stream: TextIO | None) -> None:

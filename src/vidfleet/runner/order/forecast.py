@@ -8,7 +8,7 @@ first, which is what ``queue`` does.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Lane, Task
@@ -16,6 +16,8 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
+    HelpEnded,
+    HelpStarted,
     LaneLost,
     LaneOut,
     RunStarted,
@@ -61,6 +63,14 @@ class Busy:
     started_at: float
     share_done: float = -1.0
     """0..1; negative where the workload does not say."""
+    helpers: dict[int, float] = field(default_factory=dict)
+    """Since when other lanes help, by their indices."""
+    helped_s: float = 0.0
+    """How long others have helped that do so no longer."""
+
+    def spent_s(self, now: float) -> float:
+        """Seconds of lanes that it has had so far: what it would have taken alone."""
+        return now - self.started_at + self.helped_s + sum(now - since for since in self.helpers.values())
 
     @property
     def tells(self) -> bool:
@@ -135,14 +145,14 @@ class Forecast:
             case AttemptStarted(task, lane):
                 self._take_out(task)
                 self._busy[lane.index] = Busy(task, lane, at)
-            case AttemptProgress(task, lane, _, share_done):
-                item = self._busy.get(lane.index)
-                if item is not None and item.task.video.relative == task.video.relative:
-                    item.share_done = share_done
+            case AttemptProgress():
+                self._progress(event)
             case AttemptEnded(task, attempt, will_retry):
                 self._end(task, attempt)
                 if will_retry:
                     self._put_in(task)
+            case HelpStarted() | HelpEnded():
+                self._help(event, at)
             case VideoEnded(task):
                 self._take_out(task)
             case LaneLost(lane):
@@ -164,6 +174,21 @@ class Forecast:
             if (count := tally.count) > 0:
                 self._by_device[device] = Tally(tally.samples(min(1.0, _MOST_EARLIER / count)))
 
+    def _progress(self, event: AttemptProgress) -> None:
+        item = self._busy.get(event.lane.index)
+        if item is not None and item.task.video.relative == event.task.video.relative:
+            item.share_done = event.share_done
+
+    def _help(self, event: HelpStarted | HelpEnded, at: float) -> None:
+        name = event.task.video.relative
+        for item in self._busy.values():
+            if item.task.video.relative != name:
+                continue
+            if isinstance(event, HelpStarted):
+                item.helpers[event.lane.index] = at
+            else:
+                item.helped_s += at - item.helpers.pop(event.help.lane.index, at)
+
     def _put_in(self, task: Task) -> None:
         self._take_out(task)  # it waits once, whatever a ledger tells
         self._waiting[task.video.relative] = task
@@ -174,7 +199,7 @@ class Forecast:
             self._lines[waiting.video.position % len(self._lines)].add(waiting, -1)
 
     def _end(self, task: Task, attempt: Attempt) -> None:
-        lane, seconds = attempt.lane, attempt.seconds
+        lane, seconds = attempt.lane, attempt.lane_seconds
         self._busy.pop(lane.index, None)
         if not 0 < seconds < _LONGEST_S:  # clocks are set
             return
@@ -223,21 +248,24 @@ class Forecast:
     def left_s(self, lane: Lane, now: float) -> float:
         """How long the video on ``lane`` will take from now on; 0 where there is none, or nothing is known."""
         item = self._busy.get(lane.index)
-        total_s = self.total_s(item, now) if item else None
-        if item is None or total_s is None:
+        return self._work_left_s(item, now) / (1 + len(item.helpers)) if item else 0.0
+
+    def _work_left_s(self, item: Busy, now: float) -> float:
+        """Seconds of lanes that a video will still take; 0 where nothing is known."""
+        total_s, spent_s = self.total_s(item, now), item.spent_s(now)
+        if total_s is None:
             return 0.0
-        elapsed_s = now - item.started_at
-        return max(total_s - elapsed_s, 0.0 if item.tells else elapsed_s * _OVERDUE_SHARE)
+        return max(total_s - spent_s, 0.0 if item.tells else spent_s * _OVERDUE_SHARE)
 
     def total_s(self, item: Busy, now: float) -> float | None:
-        """How long a video that runs will have taken at its end; from half of it on, it is believed itself."""
+        """Seconds of lanes that a video will have taken at its end; from half of it on, it is believed itself."""
         expected_s = self.expected_s(item.task)
         if expected_s is None:
             return None
         expected_s *= self.slowness(item.lane)
         if not item.tells:
-            return longer_than(now - item.started_at, expected_s, self._variance)[1]
-        told_s, trust = (now - item.started_at) / min(item.share_done, 1.0), min(2 * item.share_done, 1.0)
+            return longer_than(item.spent_s(now), expected_s, self._variance)[1]
+        told_s, trust = item.spent_s(now) / min(item.share_done, 1.0), min(2 * item.share_done, 1.0)
         return trust * told_s + (1 - trust) * expected_s
 
     def _again(self) -> float:
@@ -277,8 +305,8 @@ class Forecast:
 
     def work_s(self, now: float) -> tuple[float, float]:
         """Seconds of lanes, that were spent and that are left; nothing is left where nothing is known."""
-        spent_s = self._spent_s + sum(max(now - item.started_at, 0.0) for item in self._busy.values())
-        left_s = sum(self.left_s(item.lane, now) for item in self._busy.values())
+        spent_s = self._spent_s + sum(max(item.spent_s(now), 0.0) for item in self._busy.values())
+        left_s = sum(self._work_left_s(item, now) for item in self._busy.values())
         waiting_s = sum(map(self._seconds, self._lines)) if self._model else 0.0
         return spent_s, left_s + waiting_s * len(self._usable()) / max(self._speed(), 1e-9)
 
@@ -359,13 +387,13 @@ class Forecast:
         """What runs and says something already, by its progress, or by taking far longer than it should."""
         found = []
         for item in self._busy.values():
-            elapsed_s, cost = now - item.started_at, item.task.cost
-            if elapsed_s <= 0:
+            spent_s, cost = item.spent_s(now), item.task.cost
+            if spent_s <= 0:
                 continue
             if item.tells:
-                found.append((item, Sample(item.share_done, item.share_done * cost, elapsed_s)))
+                found.append((item, Sample(item.share_done, item.share_done * cost, spent_s)))
             elif expected_s := self.expected_s(item.task):
-                told, total_s = longer_than(elapsed_s, expected_s * self.slowness(item.lane), self._variance)
+                told, total_s = longer_than(spent_s, expected_s * self.slowness(item.lane), self._variance)
                 if told >= _TELLING_SHARE:
                     found.append((item, Sample(told, told * cost, told * total_s)))
         return found

@@ -47,7 +47,7 @@ def remember(base: Path, workload: str, outcomes: Iterable[Outcome]) -> None:
         last = outcome.attempts[-1] if outcome.attempts else None
         if last is not None and last.kind == DONE and outcome.probe and last.seconds > 0:  # clocks are set back
             tally = took.setdefault(last.lane.device.model, Tally())
-            tally.add(Sample(1, outcome.probe.cost, last.seconds))
+            tally.add(Sample(1, outcome.probe.cost, last.lane_seconds))
     if not took:
         return
     learnt = _read(base)

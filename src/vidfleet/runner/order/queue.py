@@ -56,6 +56,13 @@ class Running:
     """It was told to end, because memory is short."""
     ended: Attempt | None = None
     """Its attempt, which is over, while ``--on-stop`` runs."""
+    helps: str = ""
+    """It is no attempt, but help for that of another lane: its own name. See ``runner/helping.py``."""
+
+    @property
+    def name(self) -> str:
+        """What it is called between the runner and its lane's worker."""
+        return self.helps or self.case.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ class Queue:
 
     def take(self, lane: Lane, running: Sequence[Running], usable: Sequence[Lane]) -> Case | None:
         """The next for ``lane``, or nothing; ``usable`` are the lanes that get videos at all."""
-        if any(not self._has_room(item.case.room, item.lane, lane, running) for item in running):
+        if not self._leaves_room(lane, running):
             return None
         for case in self._retries:
             if case.avoid and _is_better_elsewhere(case.avoid, lane, usable):
@@ -123,6 +130,34 @@ class Queue:
         case = waiting[place]
         del waiting[place]
         return case
+
+    def _leaves_room(self, lane: Lane, running: Sequence[Running]) -> bool:
+        """Whether nothing that runs was to have the room that ``lane`` would take; what helps has no such claim."""
+        return all(
+            self._has_room(item.case.room, item.lane, lane, running) for item in running if not item.helps
+        )  # fmt: skip
+
+    @property
+    def wants_room(self) -> bool:
+        """Whether something waits that wants room for itself."""
+        return any(case.room for case in self._retries)
+
+    def lets_help(self, lane: Lane, running: Sequence[Running]) -> bool:
+        """Whether ``lane``, for which there is nothing to take, may help: not where somebody wants that room."""
+        return not self.wants_room and not any(
+            item.case.room == "host" or (item.case.room == "gpu" and item.lane.device.label == lane.device.label)
+            for item in running if not item.helps
+        )  # fmt: skip
+
+    def has_for(self, lane: Lane, running: Sequence[Running], usable: Sequence[Lane]) -> bool:
+        """Whether ``lane`` would take something, if it had nothing to do; everything stays where it is."""
+        if not self._leaves_room(lane, running):
+            return False
+        if any(not (case.avoid and _is_better_elsewhere(case.avoid, lane, usable)) for case in self._retries):
+            return True
+        if not self._waiting[lane.index % len(self._waiting)]:
+            return bool(self._scouts)
+        return not self._by_finish or self._first_to_end_here(lane, usable) is not None
 
     def _first_to_end_here(self, lane: Lane, usable: Sequence[Lane]) -> int | None:
         """The place in the line of the first video that no other lane would end sooner; None: there is none."""

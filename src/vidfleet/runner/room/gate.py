@@ -86,13 +86,17 @@ class Room:
         """Whether a lane may begin a video beside so many that run anywhere."""
         return self._packing.may_begin(lane) and self._headroom.may_begin(running)
 
+    def bears(self, running: int) -> bool:
+        """Whether the machine's memory is known to be enough for so many at a time."""
+        return self._headroom.bears(running)
+
     def variables(self, lane: Lane) -> tuple[tuple[str, str], ...]:
         """The share of the cores as environment variables, where it is not the lane's own."""
         share = self._packing.share(lane)
         return thread_variables(max(1, lane.threads // share)) if share > 1 or lane.spare else ()
 
     def began(self, running: Running, launch: Launch) -> None:
-        """An attempt has begun."""
+        """An attempt has begun, or help for one."""
         if isinstance(launch, Call):
             self._stay.add(running.lane.index)
         self._packing.began(running.lane, running.case.task)
@@ -105,7 +109,7 @@ class Room:
         return self._headroom.look(running) if now >= self._headroom.next_look else None
 
     def ended(self, name: str, attempt: Attempt, running: int) -> bool:
-        """An attempt has ended beside so many others; True where it failed for the company that it had."""
+        """An attempt, or help, has ended beside so many others; True where it failed for the company that it had."""
         self._headroom.ended(name, attempt, running)
         return self._packing.ended(attempt, stays=attempt.lane.index in self._stay)
 

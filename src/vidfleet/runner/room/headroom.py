@@ -82,6 +82,13 @@ class Headroom:
             )
         return running + 1 <= fit
 
+    def bears(self, running: int) -> bool:
+        """Whether so many at a time fit, as far as that is known."""
+        if running <= 1 or not self._floor_bytes:
+            return True
+        fit = max(self._room_bytes // self.peak_bytes, 1) if self.peak_bytes else running
+        return running <= min(self._most or running, fit)
+
     def look(self, running: Sequence[Running]) -> Running | None:
         """See how much is available; the attempt that has to give way, where it is too little for all that run."""
         self.next_look = time.monotonic() + _BETWEEN_LOOKS_S
@@ -96,10 +103,10 @@ class Headroom:
             self._quiet_ends = 0
         if available >= self._floor_bytes / 2 or len(running) < 2 or self._gives_way:
             return None
-        youngest = max(running, key=lambda item: item.started_at)
+        youngest = max(running, key=lambda item: (bool(item.helps), item.started_at))  # help is lost at least cost
         if youngest.ended:
             return None  # --on-stop
-        self._gives_way = youngest.case.name
+        self._gives_way = youngest.name
         if self._most is None:  # said once: what else gives way stands in its own line
             self._say(
                 f"memory is short ({size(available)} left): the youngest attempt is ended and runs again later, and "

@@ -231,6 +231,8 @@ class Packing:
         self._loaded.add(lane.index)
         if attempt.kind != DONE or kind.settled or flight.changes != kind.changes or (first and stays):
             return False
+        if attempt.helpers:  # on other GPUs, too: it says nothing of what this one can do
+            return False
         if short_s <= _MOST_SHORT * (now - flight.began_at):
             kind.took[kind.at_once].append(Took(flight.cost, attempt.seconds))
             self._judge(kind)

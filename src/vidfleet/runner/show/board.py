@@ -11,6 +11,8 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
+    HelpEnded,
+    HelpStarted,
     LaneLost,
     RunEnded,
     RunStarted,
@@ -50,6 +52,8 @@ class Board:
     """Spare ones only once they are used."""
     running: dict[int, Running] = field(default_factory=dict)
     """By the index of the lane."""
+    helping: dict[int, Running] = field(default_factory=dict)
+    """Lanes that help a video of another's, by their indices; ``number`` is that of the attempt that is helped."""
     counts: Counter[State] = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
     """Failed and blocked videos, in the order in which they ended."""
@@ -72,14 +76,15 @@ class Board:
             case RunStarted():
                 self._start(event, at)
             case AttemptStarted(task, lane, number):
-                if lane.spare and lane not in self.lanes:
-                    self.lanes = tuple(sorted((*self.lanes, lane), key=lambda known: known.index))
+                self._use(lane)
                 self.running[lane.index] = Running(task, lane, number, at)
             case AttemptProgress(task, lane, stage, share_done):
                 self._progress(lane, task, stage, share_done)
             case AttemptEnded(_, attempt, will_retry):
                 self.running.pop(attempt.lane.index, None)
                 self.retries += will_retry
+            case HelpStarted() | HelpEnded():
+                self._help(event, at)
             case VideoEnded(task, outcome):
                 self._end_video(task, outcome)
             case LaneLost(lane):
@@ -87,6 +92,21 @@ class Board:
             case RunEnded():
                 self.ended = event
                 self.running.clear()
+                self.helping.clear()
+
+    def _use(self, lane: Lane) -> None:
+        """A spare lane is shown from its first use on."""
+        if lane.spare and lane not in self.lanes:
+            self.lanes = tuple(sorted((*self.lanes, lane), key=lambda known: known.index))
+
+    def _help(self, event: HelpStarted | HelpEnded, at: float) -> None:
+        if isinstance(event, HelpEnded):
+            self.helping.pop(event.help.lane.index, None)
+            return
+        self._use(event.lane)
+        name = event.task.video.relative
+        number = next((item.number for item in self.running.values() if item.task.video.relative == name), 1)
+        self.helping[event.lane.index] = Running(event.task, event.lane, number, at)
 
     def remaining_s(self, now: float) -> float | None:
         """How long until all lanes are through with what is left; None: nothing is known yet."""

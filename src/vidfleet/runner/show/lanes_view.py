@@ -28,6 +28,7 @@ _NARROW_CELLS = 70
 _STAGE_CELLS_WIDE, _STAGE_CELLS_NARROW = 14, 9
 _LINES_BESIDE_LANES = 5
 _TIME_CELLS = 7
+_HELPS = "helps "
 _EXPECTED_CELLS = 10
 
 
@@ -80,12 +81,13 @@ class LanesView:
         lines: list[tuple[Span, ...]] = [()]
         for lane in shown:
             label = pad(fit_end(printable(lane.label), label_cells), label_cells) + "  "
-            busy = self._board.running.get(lane.index)
-            if busy is None:
-                lines.append(((label + "idle", "dim"),))
+            beside = Screen(width - len(label), 1, screen.ascii_only)
+            if busy := self._board.running.get(lane.index):
+                lines.append(((label, "cyan"), *self._lane_line(busy, now, beside)))
+            elif helps := self._board.helping.get(lane.index):
+                lines.append(((label, "cyan"), *_help_line(helps, now, beside)))
             else:
-                rest = self._lane_line(busy, now, Screen(width - len(label), 1, screen.ascii_only))
-                lines.append(((label, "cyan"), *rest))
+                lines.append(((label + "idle", "dim"),))
         if len(shown) < len(lanes):
             lines.append(((fit_end(self._hidden_lanes(len(shown)), width), "dim"),))
         lines.append(self._total_line(now, width, label_cells, ascii_only=screen.ascii_only))
@@ -125,7 +127,7 @@ class LanesView:
 
     def _hidden_lanes(self, shown: int) -> str:
         rest = self._board.lanes[shown:]
-        busy = sum(lane.index in self._board.running for lane in rest)
+        busy = sum(lane.index in self._board.running or lane.index in self._board.helping for lane in rest)
         return f"… and {len(rest)} more lanes, {busy} of them busy"
 
     def _total_line(self, now: float, width: int, label_cells: int, *, ascii_only: bool) -> tuple[Span, ...]:
@@ -151,6 +153,16 @@ class LanesView:
             f"{counts['up_to_date']} up to date" if counts["up_to_date"] else "",
         ]
         return " · ".join(filter(None, parts))
+
+
+def _help_line(item: Running, now: float, screen: Screen) -> tuple[Span, ...]:
+    """How far the video is stands beside the lane that has it; here only which, and for how long, in one column."""
+    right = clock(now - item.started_at).rjust(_TIME_CELLS + 2)
+    behind = " " * _EXPECTED_CELLS if screen.width >= _BAR_FROM_CELLS else ""
+    room = screen.width - len(right) - len(behind) - 2
+    name = fit_start(printable(item.task.video.relative).replace("\u200d", ""), room - len(_HELPS))
+    gap = " " * (room - len(_HELPS) - cell_len(name) + 2)
+    return ((_HELPS, "blue"), (name, ""), (gap, ""), (right, "bold"), (behind, ""))
 
 
 def _bar(share: float, cells: int, *, ascii_only: bool) -> tuple[Span, Span]:

@@ -9,6 +9,7 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
+    HelpStarted,
     LaneLost,
     Notice,
     RunStarted,
@@ -187,6 +188,8 @@ def describe(event: Event, run_folder: Path | None) -> list[tuple[str, str]]:
         case AttemptStarted(task, lane, number):
             again = f" (try {number})" if number > 1 else ""
             return [("", f"start   {lane.label} {printable(task.video.relative)}{again}")]
+        case HelpStarted(task, lane):
+            return [("", f"help    {lane.label} {printable(task.video.relative)}")]
         case AttemptEnded(task, attempt, True):
             reason = one_line(attempt.reason)
             return [("yellow", f"retry   {printable(task.video.relative)}: {attempt.kind}: {reason}")]

@@ -95,11 +95,21 @@
     const more = made("tr", undefined, "more"), cell = made("td"), list = made("ul");
     cell.colSpan = 5;
     if (video[REASON]) cell.append(made("p", video[REASON]));
-    for (const [index, start, seconds, kind, reason] of tries(video)) {
-      const item = made("li"), why = reason ? ": " + reason : "";
+    const link = (text, where) => {
+      const element = made("a", text);
+      element.href = where;
+      return element;
+    };
+    const told = ([index, start, seconds, kind, reason, log], what) => {
+      const item = made("li", undefined, what ? "help" : ""), why = reason ? ": " + reason : "";
       item.append(made("i", undefined, data.kinds[kind]));
-      item.append(`${lane(index)}, ${clock(start)} to ${clock(start + seconds)}, ${kind.replaceAll("_", " ")}${why}`);
-      list.append(item);
+      item.append(`${lane(index)}, ${clock(start)} to ${clock(start + seconds)}, `
+        + `${kind === "helped" ? "" : what}${kind.replaceAll("_", " ")}${why}`);
+      if (what) item.append(" ", link("its log", log));
+      return item;
+    };
+    for (const attempt of tries(video)) {
+      list.append(told(attempt, ""), ...(attempt[5] || []).map((helper) => told(helper, "help: ")));
     }
     if (list.children.length) cell.append(list);
     if (video[TAIL]) {
@@ -107,11 +117,7 @@
       log.tabIndex = 0;
       cell.append(log);
     }
-    if (video[LOG]) {
-      const link = made("a", "the whole log");
-      link.href = video[LOG];
-      cell.append(link);
-    }
+    if (video[LOG]) cell.append(link("the whole log", video[LOG]));
     if (!cell.children.length) cell.append(made("p", "Nothing ran for it.", "quiet"));
     more.append(cell);
     line.after(more);

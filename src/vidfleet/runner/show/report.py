@@ -187,8 +187,8 @@ def _was_ended(attempt: Attempt) -> bool:
 def _lane_use(lanes: Sequence[Lane], attempts: Sequence[Attempt], wall_s: float) -> str:
     """How much of the time each lane had work, and the most memory of one attempt."""
     busy_s: dict[int, float] = defaultdict(float)
-    for attempt in attempts:
-        busy_s[attempt.lane.index] += attempt.seconds
+    for item in (item for attempt in attempts for item in (attempt, *attempt.helpers)):
+        busy_s[item.lane.index] += item.seconds
     shares = {lane.index: min(busy_s[lane.index] / wall_s, 1.0) for lane in lanes}
     if len(lanes) <= _MOST_LANES_NAMED:
         by_label: dict[str, list[str]] = defaultdict(list)

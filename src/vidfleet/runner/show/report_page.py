@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import vidfleet
+from vidfleet.runner.ledger import RunFolder
 from vidfleet.runner.reading import open_regular
 from vidfleet.runner.show.page import by_sort
 from vidfleet.runner.show.timeline import KNOWN_KINDS, draw_lanes, kind_class
 from vidfleet.runner.text import fit_end, length, one_line, plural, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vidfleet.data import Attempt, Outcome, State
     from vidfleet.runner.show.story import Story
@@ -164,7 +165,7 @@ def _notices(notices: Sequence[str]) -> str:
 
 
 def _legend(story: Story) -> str:
-    counts = Counter(attempt.kind for outcome in story.summary.outcomes for attempt in outcome.attempts)
+    counts = Counter(item.kind for item in _all(story.summary.outcomes))
     order = {kind: place for place, kind in enumerate(KNOWN_KINDS)}
     shown = [
         f'<li><i class="{kind_class(kind)}"></i>{escape(_kind(kind))} <span class="quiet">{counts[kind]:,}</span></li>'
@@ -234,7 +235,7 @@ def _data(story: Story, outcomes: Sequence[Outcome], folder: Path) -> str:
     plain = {
         "lanes": {lane.index: printable(lane.label) for lane in story.summary.lanes},
         "begin": story.summary.started_at,
-        "kinds": {kind: kind_class(kind) for kind in {a.kind for o in outcomes for a in o.attempts}},
+        "kinds": {kind: kind_class(kind) for kind in {item.kind for item in _all(outcomes)}},
         "videos": [_row(outcome, folder, story.summary.started_at, room) for outcome in outcomes],
     }
     text = json.dumps(plain, ensure_ascii=True, separators=(",", ":"))
@@ -251,11 +252,27 @@ def _row(outcome: Outcome, folder: Path, begin_at: float, room: int) -> list[Any
     log = quote(outcome.log, errors="surrogateescape") if outcome.log.startswith("logs/") else ""
     tail = _tail(outcome, folder, room) if outcome.state == "failed" else ""
     reason = _short(outcome.reason)
-    attempts = [_attempt(attempt, begin_at, outcome.reason) for attempt in outcome.attempts]
+    attempts = [_attempt_with_help(attempt, begin_at, outcome, folder) for attempt in outcome.attempts]
     return [*row, _kind(outcome.kind), reason, seconds, log, tail, attempts]
 
 
+def _all(outcomes: Sequence[Outcome]) -> Iterator[Attempt]:
+    """Attempts, and what helped them."""
+    return (item for outcome in outcomes for attempt in outcome.attempts for item in (attempt, *attempt.helpers))
+
+
+def _attempt_with_help(attempt: Attempt, begin_at: float, outcome: Outcome, folder: Path) -> list[Any]:
+    """An attempt; behind it, where others helped, theirs as a list, each with its log."""
+    run, video = RunFolder(folder), outcome.video
+    helpers = [
+        [*_attempt(helper, begin_at, ""), quote(run.log_name(video, helper.lane), errors="surrogateescape")]
+        for helper in attempt.helpers
+    ]
+    return [*_attempt(attempt, begin_at, outcome.reason), *([helpers] if helpers else [])]
+
+
 def _attempt(attempt: Attempt, begin_at: float, said: str) -> list[Any]:
+    """Lane, start, seconds, kind, reason."""
     reason = "" if attempt.reason == said else _short(attempt.reason)
     return [
         attempt.lane.index,

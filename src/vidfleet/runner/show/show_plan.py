@@ -134,23 +134,22 @@ def _write_lanes(prepared: Prepared, page: Page) -> None:
     else:
         page.line(f"share of the work: {shares}")
     if not forecast.has_lane_for_each and (alone := forecast.outlasting()):
-        page.line(outlasting_in_words(alone, is_known=forecast.is_known), "yellow")
+        helps = bool(prepared.description.traits.shares)
+        page.line(outlasting_in_words(alone, is_known=forecast.is_known, shares=helps), "yellow")
 
 
-def outlasting_in_words(alone: Outlasting, *, is_known: bool) -> str:
-    """Write that the run ends with one video, and what it could be without it."""
+def outlasting_in_words(alone: Outlasting, *, is_known: bool, shares: bool) -> str:
+    """Write that the run ends with one video, and what it could be without it; ``shares``: others may help with it."""
     name = printable(alone.task.video.relative)
+    then = "lanes that are through help with it" if shares else "the run ends with it"
     if not is_known:
-        return f"{name} alone takes longer than all others on the other lanes: the run ends with it"
-    return (
-        f"{name} alone takes {about(alone.seconds)}, all others on the other lanes {about(alone.others_s)}: "
-        "the run ends with it"
-    )
+        return f"{name} alone takes longer than all others on the other lanes: {then}"
+    return f"{name} alone takes {about(alone.seconds)}, all others on the other lanes {about(alone.others_s)}: {then}"
 
 
-def outlasting_in_run(forecast: Forecast) -> str:
+def outlasting_in_run(forecast: Forecast, *, shares: bool) -> str:
     """The same as a run begins; nothing where no time is known yet, or videos are so few that it is no news."""
     if not forecast.is_known or forecast.has_lane_for_each:
         return ""
     alone = forecast.outlasting()
-    return outlasting_in_words(alone, is_known=True) if alone else ""
+    return outlasting_in_words(alone, is_known=True, shares=shares) if alone else ""

@@ -47,6 +47,7 @@ def status_to_plain(root: Path) -> dict[str, Any]:
         "remaining_s": remaining_s,
         "ends_at": None if remaining_s is None else now + remaining_s,
         "running": [_running_to_plain(item, now) for item in board.running.values()] if goes_on else [],
+        "helping": [_helping_to_plain(item, now) for item in board.helping.values()] if goes_on else [],
         "failures": [
             {"video": o.video.relative, "state": o.state, "kind": o.kind, "reason": o.reason, "log": o.log}
             for o in board.failures
@@ -62,6 +63,15 @@ def _running_to_plain(item: Running, now: float) -> dict[str, Any]:
         "number": item.number,
         "stage": item.stage,
         "share_done": item.share_done if item.share_done >= 0 else None,
+        "seconds": round(now - item.started_at, 3),
+    }
+
+
+def _helping_to_plain(item: Running, now: float) -> dict[str, Any]:
+    return {
+        "video": item.task.video.relative,
+        "lane": item.lane.index,
+        "label": item.lane.label,
         "seconds": round(now - item.started_at, 3),
     }
 
@@ -141,7 +151,8 @@ def _write_lanes(page: Page, board: Board, now: float) -> None:
 def _lane(board: Board, lane: Lane, now: float) -> str:
     item = board.running.get(lane.index)
     if item is None:
-        return "idle"
+        helps = board.helping.get(lane.index)
+        return f"helps {printable(helps.task.video.relative)}: {clock(now - helps.started_at)}" if helps else "idle"
     share = f"{item.share_done:.0%}" if item.share_done >= 0 else ""
     told = ", ".join(filter(None, (one_line(item.stage), share, clock(now - item.started_at))))
     again = f" (try {item.number})" if item.number > 1 else ""

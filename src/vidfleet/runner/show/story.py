@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,8 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptStarted,
     Event,
+    HelpEnded,
+    HelpStarted,
     LaneLost,
     Notice,
     RunEnded,
@@ -93,7 +96,7 @@ def _outcome(plain: dict[str, Any], root: Path, place: int, lanes: dict[int, Lan
         state=plain["state"],
         kind=plain.get("kind", ""),
         reason=plain.get("reason", ""),
-        attempts=tuple(read_attempt(item, _lane(lanes, item["lane"])) for item in plain.get("attempts", ())),
+        attempts=tuple(read_attempt(item, partial(_lane, lanes)) for item in plain.get("attempts", ())),
         probe=None if length_s is None else Probe(float(length_s), 1, 0, 0, ""),
         log=read_log_name(plain),
     )
@@ -116,6 +119,9 @@ class _Telling:
         self._outcomes: dict[str, Outcome] = {}
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
         self._under_way: dict[str, tuple[AttemptStarted, float]] = {}
+        self._helping: dict[str, dict[int, tuple[HelpStarted, float]]] = defaultdict(dict)
+        """For the attempt under way, by the video's name and the lane's index."""
+        self._helped: dict[str, list[Attempt]] = defaultdict(list)
         for at, event in to_events(read_ledger(run.ledger)):
             self._last_at = at
             self._take(event, at)
@@ -126,11 +132,8 @@ class _Telling:
                 self._started, self._started_at = event, at
             case Notice(text):
                 self._notices.append(text)
-            case AttemptStarted(task):
-                self._under_way[task.video.relative] = (event, at)
-            case AttemptEnded(task, attempt):
-                self._under_way.pop(task.video.relative, None)
-                self._attempts[task.video.relative].append(attempt)
+            case AttemptStarted() | AttemptEnded() | HelpStarted() | HelpEnded():
+                self._take_attempt(event, at)
             case LaneLost(lane):
                 lost = [name for name, (begun, _) in self._under_way.items() if begun.lane.index == lane.index]
                 for name in lost:
@@ -139,6 +142,21 @@ class _Telling:
                 self._outcomes[outcome.video.relative] = outcome
             case RunEnded():
                 self._ended = event
+
+    def _take_attempt(self, event: AttemptStarted | AttemptEnded | HelpStarted | HelpEnded, at: float) -> None:
+        name = event.task.video.relative
+        match event:
+            case AttemptStarted():
+                self._under_way[name] = (event, at)
+            case AttemptEnded(_, attempt):
+                for known in (self._under_way, self._helping, self._helped):
+                    known.pop(name, None)
+                self._attempts[name].append(attempt)
+            case HelpStarted(_, lane):
+                self._helping[name][lane.index] = event, at
+            case HelpEnded(_, helper):
+                self._helping[name].pop(helper.lane.index, None)
+                self._helped[name].append(helper)
 
     def story(self) -> Story:
         """All of it; raises OSError where the ledger does not even say that the run began."""
@@ -150,7 +168,8 @@ class _Telling:
             standing = "running" if self._run.is_running() else "killed"
         settled = [outcome for outcome in started.settled if outcome.video.relative]
         outcomes = [*settled, *(self._outcome(task, standing) for task in started.tasks)]
-        used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
+        attempts = [attempt for outcome in outcomes for attempt in outcome.attempts]
+        used = {item.lane.index for attempt in attempts for item in (attempt, *attempt.helpers)}
         lanes = tuple(lane for lane in started.lanes if not lane.spare or lane.index in used)
         summary = Summary(
             tuple(outcomes), self._run.path, self._started_at, self._last_at, lanes,
@@ -171,6 +190,10 @@ class _Telling:
         kind, reason = (RUNNING, "it is running") if standing == "running" else (KILLED, "its runner was killed")
         begun, at = self._under_way[name]
         last = Attempt(begun.number, begun.lane, "", at, max(self._last_at, at), kind, reason, Evidence())
+        helping = (
+            replace(last, lane=lane_at[0].lane, started_at=lane_at[1]) for lane_at in self._helping[name].values()
+        )
+        last = replace(last, helpers=(*self._helped[name], *helping))
         return Outcome(task.video, "interrupted", kind if kind == RUNNING else "", reason, (*attempts, last),
                        task.probe, log)  # fmt: skip
 
@@ -180,9 +203,15 @@ def with_now(story: Story, now: float) -> Story:
     if story.standing != "running":
         return story
     outcomes = tuple(
-        replace(outcome, attempts=(*outcome.attempts[:-1], replace(outcome.attempts[-1], ended_at=now)))
+        replace(outcome, attempts=(*outcome.attempts[:-1], _until(outcome.attempts[-1], now)))
         if outcome.kind == RUNNING
         else outcome
         for outcome in story.summary.outcomes
     )
     return replace(story, summary=replace(story.summary, outcomes=outcomes, ended_at=now))
+
+
+def _until(attempt: Attempt, now: float) -> Attempt:
+    """What still runs, with what still helps it, up to ``now``."""
+    helpers = (replace(item, ended_at=now) if item.kind == RUNNING else item for item in attempt.helpers)
+    return replace(attempt, ended_at=now, helpers=tuple(helpers))

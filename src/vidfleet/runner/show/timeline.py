@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from vidfleet.data import Attempt
+from vidfleet.data import HELPED, Attempt
 from vidfleet.runner.text import clock, fit_start, length, plural, printable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _BAR_HEIGHT_PX = 14
 _LONGEST_NAME_CELLS = 120
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 _WANTED_TICKS = 6
-KNOWN_KINDS = ("done", "bad_input", "gpu_memory", "host_memory", "device", "timeout", "crash", "error",
+KNOWN_KINDS = ("done", "helped", "bad_input", "gpu_memory", "host_memory", "device", "timeout", "crash", "error",
                "missing_output", "setup", "disk_full", "interrupted", "running")  # fmt: skip
 """Those that have a colour of their own in ``report.css``, in the order of the legend."""
 
@@ -40,6 +40,8 @@ class _Piece:
     attempt: Attempt
     name: str
     row: int
+    helps: bool = False
+    """It was none, but help for another lane's."""
 
 
 @dataclass(slots=True)
@@ -66,7 +68,10 @@ def draw_lanes(summary: Summary, rows: Mapping[str, int]) -> str:
     for outcome in summary.outcomes:
         for attempt in outcome.attempts:
             name = outcome.video.relative
-            pieces[attempt.lane.index].append(_Piece(attempt, name, rows.get(name, -1)))
+            row = rows.get(name, -1)
+            pieces[attempt.lane.index].append(_Piece(attempt, name, row))
+            for helper in attempt.helpers:
+                pieces[helper.lane.index].append(_Piece(helper, name, row, helps=True))
     lanes = {lane.index: lane for lane in summary.lanes}
     lanes |= {index: found[0].attempt.lane for index, found in pieces.items() if index not in lanes}
     if not pieces:
@@ -144,6 +149,8 @@ def _words(bunch: _Bunch, scale: _Scale) -> str:
         return f"{plural(len(bunch.pieces), 'attempt')}: {kinds}\n{at}"
     kind = printable(attempt.kind).replace("_", " ")
     name = fit_start(printable(bunch.pieces[0].name), _LONGEST_NAME_CELLS)
+    if bunch.pieces[0].helps and attempt.kind != HELPED:
+        kind = f"help: {kind}"
     again = f", try {attempt.number}" if attempt.number > 1 else ""
     return f"{name}\n{kind}{again}, {at}, {length(attempt.seconds)}"
 

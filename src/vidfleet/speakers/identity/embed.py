@@ -6,19 +6,22 @@ Vectors are biometric data. Nothing here writes them down.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from vidfleet.errors import SetupError
 from vidfleet.speakers.data import Method
 from vidfleet.speakers.identity.align import SIDE
+from vidfleet.speakers.nets.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from vidfleet.speakers.nets.session import Device
 
 SFACE_NAME = "SFace 2021dec"
 MOBILE_FACE_NET_NAME = "MobileFaceNet"
@@ -45,7 +48,7 @@ class MobileFaceNet:
 
     joins_at = 0.50
 
-    def __init__(self, weights: Path, *, threads: int = 1, device: str = "cpu") -> None:
+    def __init__(self, weights: Path, *, threads: int = 1, device: Device = "cpu") -> None:
         self._network = _Network(weights, threads=threads, device=device)
         self.method = Method(name=MOBILE_FACE_NET_NAME, sha256=self._network.sha256)
 
@@ -64,7 +67,7 @@ class SFace:
 
     joins_at = 0.363
 
-    def __init__(self, weights: Path, *, threads: int = 1, device: str = "cpu") -> None:
+    def __init__(self, weights: Path, *, threads: int = 1, device: Device = "cpu") -> None:
         self._network = _Network(weights, threads=threads, device=device)
         self.method = Method(name=SFACE_NAME, sha256=self._network.sha256)
 
@@ -80,17 +83,8 @@ EMBEDDERS: Mapping[str, Callable[..., FaceEmbedder]] = {"sface": SFace, "mobilef
 class _Network:
     """An ONNX file that takes (N, 3, 112, 112) or (1, 3, 112, 112) and gives one vector for each."""
 
-    def __init__(self, weights: Path, *, threads: int, device: str) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        wanted = ["CUDAExecutionProvider"] if device == "cuda" else []
-        known = onnxruntime.get_available_providers()
-        providers = [name for name in wanted if name in known] + ["CPUExecutionProvider"]
-        self._session: Any = onnxruntime.InferenceSession(weights, sess_options=options, providers=providers)
+    def __init__(self, weights: Path, *, threads: int, device: Device) -> None:
+        self._session = open_session(weights, threads=threads, device=device, keeps_memory=True)
         inputs = self._session.get_inputs()
         if not inputs or list(inputs[0].shape[1:]) != [3, SIDE, SIDE]:
             raise SetupError(f"{weights} is no network for faces of {SIDE} x {SIDE} pixels")

@@ -10,17 +10,20 @@ Zero of the clock is where the container's presentation starts: the earlier of t
 sound, with edit lists and encoder priming applied. ``start`` finds it once, on opening; both sides use it.
 """
 
+from vidfleet.speakers.media.key_frames import KeyFrame, find_key_frames
 from vidfleet.speakers.media.sound import Sound, extract_sound, write_wav
 from vidfleet.speakers.media.source import MediaInfo, VideoSource
 from vidfleet.speakers.media.writers import AviWriter, add_sound, write_jpeg
 
 __all__ = [
     "AviWriter",
+    "KeyFrame",
     "MediaInfo",
     "Sound",
     "VideoSource",
     "add_sound",
     "extract_sound",
+    "find_key_frames",
     "write_jpeg",
     "write_wav",
 ]

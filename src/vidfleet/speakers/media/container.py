@@ -14,12 +14,14 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 
 from vidfleet.errors import BadInputError
+from vidfleet.speakers.media.decoder import DecoderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from av.audio.stream import AudioStream
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.stream import Stream
     from av.video.stream import VideoStream
@@ -48,10 +50,11 @@ class Decoded:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
+def opened(path: Path, acceleration: HWAccel | None = None) -> Iterator[InputContainer]:
     """Open a file for reading, and close it in the end.
 
-    Raises :class:`BadInputError` where no container can be made out.
+    Raises :class:`BadInputError` where no container can be made out; with an ``acceleration``, for its streams'
+    decoders, :class:`DecoderError` instead.
     """
     try:
         # An absolute path is never taken for a protocol ("concat:..."); tags may be in any encoding.
@@ -61,8 +64,11 @@ def opened(path: Path) -> Iterator[InputContainer]:
             mode="r",
             metadata_errors="replace",
             container_options={"protocol_whitelist": "file"},
+            hwaccel=acceleration,
         )
     except av.FFmpegError as error:
+        if acceleration is not None:
+            raise DecoderError(error.strerror) from error
         raise BadInputError(f"{path.name!r} cannot be opened as a video: {error.strerror}") from error
     with container:
         yield container
@@ -124,38 +130,54 @@ def packets(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stre
             return
 
 
-def decode(packet: Packet[Stream]) -> list[VideoFrame | AudioFrame]:
-    """What comes out of the decoder for one packet: nothing where it is damaged."""
+def decode(packet: Packet[Stream], *, strictly: bool = False) -> list[VideoFrame | AudioFrame]:
+    """What comes out of the decoder for one packet: nothing where it is damaged.
+
+    ``strictly``: raise :class:`DecoderError` there.
+    """
     try:
         return packet.decode()  # type: ignore[return-value]
-    except av.FFmpegError:
+    except av.FFmpegError as error:
+        if strictly:
+            raise DecoderError(error.strerror) from error
         return []
 
 
-def flush(stream: VideoStream | AudioStream) -> list[VideoFrame | AudioFrame]:
+def flush(stream: VideoStream | AudioStream, *, strictly: bool = False) -> list[VideoFrame | AudioFrame]:
     """What a decoder still holds back."""
     end: Packet[Stream] = Packet()  # empty: the decoder's sign to give all; of this stream, for its unit of time
     end.stream = stream
     end.time_base = stream.time_base or Fraction(1)
-    return decode(end)
+    return decode(end, strictly=strictly)
 
 
-def decoded(container: InputContainer, stream: VideoStream | AudioStream, *, name: str) -> Iterator[Decoded]:
-    """Decode one whole stream; damaged packets do not end it.
+def decoded(
+    container: InputContainer,
+    stream: VideoStream | AudioStream,
+    *,
+    name: str,
+    source: Iterable[Packet[Stream]] | None = None,
+    strictly: bool = False,
+) -> Iterator[Decoded]:
+    """Decode one whole stream, or those of its packets that ``source`` gives.
+
+    Damaged packets do not end it, unless ``strictly``: then with DecoderError.
 
     Raises :class:`BadInputError` where its clock jumps.
     """
     clock = Clock(container, stream)
     continuity = _Continuity(name)
     silent = 0
-    for packet in packets(container, stream):
+    for packet in packets(container, stream) if source is None else source:
         clock.see(packet)
-        frames = decode(packet)
+        frames = decode(packet, strictly=strictly)
         for frame in frames:
             yield Decoded(frame, continuity.carry(clock.time(frame), frame, after_damage=silent > _DECODER_DELAY))
             silent = 0
         silent += not frames
-    for frame in flush(stream):
+        if strictly and silent > _DECODER_DELAY:
+            raise DecoderError(f"no picture came of {silent} packets")
+    for frame in flush(stream, strictly=strictly):
         yield Decoded(frame, continuity.carry(clock.time(frame), frame, after_damage=silent > _DECODER_DELAY))
 
 

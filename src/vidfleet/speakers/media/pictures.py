@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +17,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from vidfleet.speakers.media.container import decoded, opened, read_only
+from vidfleet.speakers.media.decoder import DecoderError, Decoding, GpuDecoder
+from vidfleet.speakers.media.key_frames import packets_from
 from vidfleet.speakers.media.planes import Colours, Planes, blank, planes_in
 
 if TYPE_CHECKING:
@@ -23,8 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
+
+    from vidfleet.speakers.media.key_frames import KeyFrame
 
 _USUAL_DURATION = Fraction(1, 25)
 """Of a picture in a container that tells nothing at all."""
@@ -164,13 +171,52 @@ class Converted:
             self._frame = None
 
 
-def read_pictures(path: Path, stream_index: int, *, threads: int) -> Iterator[Picture]:
-    """All pictures of one stream of a file, in one pass, deinterlaced where they are flagged interlaced."""
+def read_pictures(
+    path: Path, stream_index: int, *, threads: int, start: KeyFrame | None = None, decoding: Decoding | None = None
+) -> Iterator[Picture]:
+    """All pictures of one stream of a file, in one pass, deinterlaced where they are flagged interlaced.
+
+    With ``start`` those from a key frame on; pictures that are stored behind it and shown before it are left out.
+    ``decoding`` says where they are decoded, and is told where that turns out not to be possible.
+    """
+    pictures = _decoded(path, stream_index, threads, start, decoding or Decoding())
+    if start is not None:
+        pictures = (picture for picture in pictures if picture.timing.time >= start.time)
+    yield from deinterlaced(pictures, threads=threads)
+
+
+def _decoded(
+    path: Path, stream_index: int, threads: int, start: KeyFrame | None, decoding: Decoding
+) -> Iterator[Picture]:
+    """By the GPU for as long as it gives what the processor would; from there on by the processor."""
+    given = 0
+    if decoding.on == "cuda":
+        try:
+            for picture in _by_gpu(path, stream_index, start, decoding.size):
+                given += 1
+                yield picture
+        except DecoderError as error:
+            decoding.give_up(f"{error}, after {given} pictures" if given else str(error))
+        else:
+            return
     with opened(path) as container:
         stream = cast("VideoStream", container.streams[stream_index])
         read_only(container, stream)
         set_threads(stream, threads)
-        yield from deinterlaced(timed(container, stream, name=path.name), threads=threads)
+        source = None if start is None else packets_from(container, stream, start, name=path.name)
+        yield from islice(timed(container, stream, name=path.name, source=source), given, None)
+
+
+def _by_gpu(path: Path, stream_index: int, start: KeyFrame | None, size: tuple[int, int]) -> Iterator[Picture]:
+    gpu = GpuDecoder(size)
+    with opened(path, gpu.acceleration) as container:
+        stream = cast("VideoStream", container.streams[stream_index])
+        read_only(container, stream)
+        gpu.prepare(stream)
+        source = None if start is None else packets_from(container, stream, start, name=path.name)
+        for picture in timed(container, stream, name=path.name, source=source, strictly=True):
+            yield replace(picture, frame=gpu.take(picture.frame, stream))
+        gpu.finish()
 
 
 def set_threads(stream: VideoStream, threads: int) -> None:
@@ -179,15 +225,22 @@ def set_threads(stream: VideoStream, threads: int) -> None:
     stream.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
 
 
-def timed(container: InputContainer, stream: VideoStream, *, name: str) -> Iterator[Picture]:
+def timed(
+    container: InputContainer,
+    stream: VideoStream,
+    *,
+    name: str,
+    source: Iterable[Packet[Stream]] | None = None,
+    strictly: bool = False,
+) -> Iterator[Picture]:
     """Decode a stream and give each picture a time: its own, or from the order where it has none.
 
     A picture whose time lies before that of the one before it is shown at once, as players do.
-    Raises :class:`BadInputError` where the clock jumps.
+    Raises :class:`BadInputError` where the clock jumps; ``strictly`` as in :func:`decoded`.
     """
     step = 1 / stream.guessed_rate if stream.guessed_rate else _USUAL_DURATION
     shown: Fraction | None = None  # the last time that we gave
-    for item in decoded(container, stream, name=name):
+    for item in decoded(container, stream, name=name, source=source, strictly=strictly):
         frame = cast("VideoFrame", item.frame)
         duration = frame.duration * frame.time_base if frame.duration and frame.time_base else None
         if item.time is not None:

@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import av
 
-from vidfleet.errors import BadInputError
+from vidfleet.errors import BadInputError, SplitError
 from vidfleet.speakers.data import GRID_RATE, GridFrame
 from vidfleet.speakers.media.container import (
     LONGEST_JUMP_S,
@@ -21,6 +21,7 @@ from vidfleet.speakers.media.container import (
     pick_video,
     read_only,
 )
+from vidfleet.speakers.media.decoder import Decoding
 from vidfleet.speakers.media.pictures import Converted, Converter, Orientation, read_pictures, set_threads
 from vidfleet.speakers.media.planes import Colours
 from vidfleet.speakers.media.start import find_start
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+    from vidfleet.speakers.media.key_frames import KeyFrame
     from vidfleet.speakers.media.pictures import Picture, Timing
 
 _REORDERING = 16
@@ -82,6 +84,8 @@ class VideoSource:
     tick: Fraction
     """The unit of the pictures' times in seconds."""
     threads: int
+    decoding: Decoding
+    """Where its pictures are decoded, as far as that is known by now."""
 
     @classmethod
     def open(
@@ -91,8 +95,11 @@ class VideoSource:
         video_stream: int | None = None,
         audio_stream: int | None = None,
         threads: int = 1,
+        decode_on: Literal["cpu", "cuda"] = "cpu",
     ) -> VideoSource:
         """Look at a video: decode its first picture and its first sound.
+
+        ``decode_on`` a GPU where it has a decoder that can; see ``decoder``.
 
         Streams have the numbers that the file gives them (and ffprobe shows), from 0; by default the one
         marked default is taken, else the first, and never a cover picture.
@@ -116,23 +123,28 @@ class VideoSource:
                 audio_stream=audio_stream,
                 tick=video.time_base or _CLOCK_ROUNDING,
                 threads=threads,
+                decoding=Decoding(decode_on, codec=info.codec, size=(start.frame.width, start.frame.height)),
             )
 
-    def frames(self, *, keeps_planes: bool = False) -> Iterator[GridFrame]:
+    def frames(self, start: KeyFrame | None = None, *, keeps_planes: bool = False) -> Iterator[GridFrame]:
         """The 25 Hz grid in one decode pass; nothing but the current picture is held.
 
         With ``keeps_planes`` a picture gives its planes, too, and takes half as much memory again.
 
         Grid frame i shows the last picture whose time is not after i / 25 s; before the first picture its
         first. The grid ends with the last picture's duration and has at least one frame.
+        With ``start`` it begins with the first grid frame that shows that picture, or one behind it, and counts on
+        as in one pass.
         Raises :class:`BadInputError` where no picture decodes or the clock jumps.
         """
-        index = 0
+        index = 0 if start is None else self.first_index(start)
         current: Picture | None = None
         recent: deque[Timing] = deque(maxlen=_REORDERING)
         converter: Converter | None = None
-        for picture in read_pictures(self.path, self.video_index, threads=self.threads):
+        pictures = read_pictures(self.path, self.video_index, threads=self.threads, start=start, decoding=self.decoding)
+        for picture in pictures:
             if current is None or converter is None:
+                self._check_size(picture.frame, start)
                 converter = Converter(picture.frame, threads=self.threads, keeps_planes=keeps_planes)
             else:
                 until = self._first_grid_index(picture.timing.time)
@@ -144,6 +156,16 @@ class VideoSource:
             raise BadInputError(f"No picture of {self.path.name!r} can be decoded.")
         end = self._first_grid_index(current.timing.time + self._last_duration(recent))
         yield from self._show(current, index, max(end, 1), converter)
+
+    def _check_size(self, frame: VideoFrame, start: KeyFrame | None) -> None:
+        """All pictures are scaled to the film's first one; who begins later does not see how that was turned."""
+        sides = (frame.height, frame.width) if Orientation.of(frame).transpose else (frame.width, frame.height)
+        if start is not None and sides != (self.info.width, self.info.height):
+            raise SplitError(f"the pictures of {self.path.name!r} change their size")
+
+    def first_index(self, start: KeyFrame) -> int:
+        """The grid frame with which :meth:`frames` begins at a key frame."""
+        return self._first_grid_index(start.time)
 
     def _first_grid_index(self, time: Fraction) -> int:
         """The first grid frame that stands at a time, in the container's seconds, or after it."""

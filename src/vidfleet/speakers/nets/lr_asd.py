@@ -2,8 +2,8 @@
 
 ::
 
-    sound (batch, 4T, 13) ────────────────────▶ sound encoder ────────────▶ (batch, T, 128) ─┐ features
-    faces (T, 112, 112) ▶ looks ▶ motion of block 1 ▶ of 2 ▶ of 3 ────────▶ (batch, T, 128) ─┴▶ detector ▶ (batch, T)
+    sound (batch, 4T, 13) ──────────────────────▶ sound encoder ───────────▶ (batch, T, 128) ─┐ features
+    faces (batch, T, 112, 112) ▶ looks ▶ motion of block 1 ▶ of 2 ▶ of 3 ──▶ (batch, T, 128) ─┴▶ detector ▶ (batch, T)
 
 The parts are ONNX graphs, built here from the authors' PyTorch checkpoint with batch norms folded into the
 convolutions before them, and run by ONNX Runtime. The face encoder is cut where a convolution over time begins:
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vidfleet.speakers.nets.onnx_graph import Graph, open_session
+from vidfleet.speakers.nets.onnx_graph import Graph
+from vidfleet.speakers.nets.session import open_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,21 +73,22 @@ class LrAsdNet:
         return features
 
     def look(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What each of the faces (T, 112, 112) looks like by itself: (32, T, 56 * 56), not contiguous."""
-        looks: NDArray[np.float32] = self._looks.run(None, {"faces": faces})[0]
-        return _over_time(looks, FACE_SHAPES[0])
+        """What each of the faces (batch, T, 112, 112) looks like by itself: (batch, 32, T, 56 * 56), not contiguous."""
+        images = faces.reshape(-1, FACE_SIZE, FACE_SIZE)
+        looks: NDArray[np.float32] = self._looks.run(None, {"faces": images})[0]
+        return _over_time(looks, len(faces), FACE_SHAPES[0])
 
     def move(
         self, block: int, frames: NDArray[np.float32], *, before: bool = False, after: bool = False
     ) -> NDArray[np.float32]:
-        """The motion of block 1, 2 or 3 in a stretch (channels, T, pixels), and on to the motion of the next block.
+        """The motion of block 1, 2 or 3 in stretches (batch, channels, T, pixels), and on to that of the next block.
 
         ``before`` says that a window begins with the stretch, ``after`` that one ends with it. Where it does not,
         the three frames on that side only serve the others: they do not come out. Of block 3 features come out,
-        (T, 128).
+        (batch, T, 128).
         """
-        moved: NDArray[np.float32] = self._motion[block, before, after].run(None, {"frames": frames[None]})[0]
-        return moved[0] if block == BLOCKS[-1] else _over_time(moved, FACE_SHAPES[block])
+        moved: NDArray[np.float32] = self._motion[block, before, after].run(None, {"frames": frames})[0]
+        return moved if block == BLOCKS[-1] else _over_time(moved, len(frames), FACE_SHAPES[block])
 
     def detect(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (batch, T) of windows' features (batch, T, 256): sound, then face."""
@@ -94,9 +96,9 @@ class LrAsdNet:
         return scores
 
 
-def _over_time(images: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """(T, channels, height, width) as (channels, T, pixels), a view."""
-    return images.reshape(-1, *shape).transpose(1, 0, 2)
+def _over_time(images: NDArray[np.float32], batch: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """(batch x T, channels, height, width) as (batch, channels, T, pixels), a view."""
+    return images.reshape(batch, -1, *shape).transpose(0, 2, 1, 3)
 
 
 def _sound_encoder(tensors: Checkpoint) -> bytes:
@@ -124,14 +126,14 @@ def _looks(tensors: Checkpoint) -> bytes:
 
 
 def _motion(tensors: Checkpoint, block: int, *, before: bool, after: bool) -> bytes:
-    """Graph of :meth:`LrAsdNet.move`: (1, channels, T, pixels) to images of the next block, or to (1, T, 128)."""
+    """Graph of :meth:`LrAsdNet.move`, to (batch x T) images of the next block, or to (batch, T, 128)."""
     graph = Graph()
     channels, pixels = FACE_SHAPES[block - 1]
     image = "frames"
     for layer, reach in (("t_1", 2), ("t_2", 1)):
         pads = [reach * before, 0, reach * after, 0]
         image = convolve(graph, image, tensors, f"{FACE}{block}", layer, drop=4, pads=pads)
-    shape: list[str | int] = [1, channels, "frames", pixels]
+    shape: list[str | int] = ["batch", channels, "frames", pixels]
     if block == BLOCKS[-1]:
         largest = graph.add("ReduceMax", image, axes=[3], keepdims=0)
         return graph.model("frames", shape, graph.add("Transpose", largest, perm=[0, 2, 1]))

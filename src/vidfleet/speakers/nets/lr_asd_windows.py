@@ -11,18 +11,25 @@ as well, layer by layer, from those around them that no edge has changed::
     block 3   | + + + + + + + + +              and the same backwards, for the window that ends here
 
 That is two fifths more than one window would take, instead of five times more: all six lengths have the same edges.
+
+What a scorer wants of the network it says step by step (``Look``, ``Move``), so that several tracks can go through it
+together (``go_together``). That is for a GPU: on a processor one track at a time is the fastest (decision 21).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidfleet.speakers.nets.lr_asd import BLOCKS, FACE_RATE, FACE_SHAPES, MFCC_PER_FACE, WINDOWS_S
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from vidfleet.speakers.nets.lr_asd import LrAsdNet
 
@@ -34,6 +41,66 @@ SHORTEST = 2 * REACH
 """The shortest window in which no frame sees both edges."""
 HEARD_AT_ONCE = 6 * FACE_RATE
 """Keeps the sound encoder's memory small: its largest layer then takes 1 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Wanted: :meth:`LrAsdNet.look`."""
+
+    faces: NDArray[np.uint8]
+    """(T, 112, 112)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Wanted: :meth:`LrAsdNet.move`."""
+
+    block: int
+    frames: NDArray[np.float32]
+    """(channels, T, pixels)"""
+    before: bool
+    after: bool
+
+
+Steps = Generator[Look | Move, NDArray[np.float32], None]
+"""What one track wants of the network, one after the other; it is sent the answers."""
+
+
+def go_together(net: LrAsdNet, tracks: Sequence[Steps]) -> None:
+    """Take all steps of several tracks; those that want the same are seen in one run of the network."""
+    open_tracks = [(track, wish) for track in tracks if (wish := next(track, None)) is not None]
+    while open_tracks:
+        alike = defaultdict(list)
+        for track, wish in open_tracks:
+            alike[_kind(wish)].append((track, wish))
+        open_tracks = []
+        for group in alike.values():
+            answers = _answer(net, [wish for _, wish in group])
+            for (track, _), answer in zip(group, answers, strict=True):
+                try:
+                    open_tracks.append((track, track.send(answer)))
+                except StopIteration:
+                    continue
+
+
+def _kind(wish: Look | Move) -> tuple[object, ...]:
+    """What one run of the network can do together is equal in this."""
+    if isinstance(wish, Look):
+        return ("look", wish.faces.shape)
+    return (wish.block, wish.frames.shape, wish.before, wish.after)
+
+
+def _answer(net: LrAsdNet, wishes: Sequence[Look | Move]) -> NDArray[np.float32]:
+    """For wishes of one kind: (batch, ...), each wish's own answer."""
+    first = wishes[0]
+    if isinstance(first, Look):
+        return net.look(_together([wish.faces for wish in wishes if isinstance(wish, Look)]))
+    frames = _together([wish.frames for wish in wishes if isinstance(wish, Move)])
+    return net.move(first.block, frames, before=first.before, after=first.after)
+
+
+def _together(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 class WindowScorer:
@@ -53,9 +120,13 @@ class WindowScorer:
 
     def see(self, faces: NDArray[np.uint8]) -> None:
         """Take the next second of faces, (25, 112, 112), after which more will come."""
+        go_together(self._net, [self.seeing(faces)])
+
+    def seeing(self, faces: NDArray[np.uint8]) -> Steps:
+        """:meth:`see` step by step, for :func:`go_together`; nothing else may be asked until that is through."""
         if len(faces) != FACE_RATE:
             raise ValueError(f"{len(faces)} faces instead of the {FACE_RATE} of a second")
-        self._see(faces, last=False)
+        return self._see(faces, last=False)
 
     def finish(self, faces: NDArray[np.uint8], mfcc: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Take the last faces, at most 25, and return raw scores (T,) for each length in ``WINDOWS_S``.
@@ -68,47 +139,39 @@ class WindowScorer:
             raise ValueError(f"{frames} faces need {MFCC_PER_FACE * frames} cepstra, not {len(mfcc)}")
         if not frames:
             return tuple(np.zeros(0, np.float32) for _ in WINDOWS_S)
-        self._see(faces, last=True)
+        go_together(self._net, [self._see(faces, last=True)])
         heard, heard_edges = _hear(self._net, mfcc)
         features = np.concatenate((heard, np.concatenate(self._whole)), axis=1)
         edges = heard_edges.beside(self._edges)
         return tuple(self._score(features, edges, length_s * FACE_RATE) for length_s in WINDOWS_S)
 
-    def _see(self, faces: NDArray[np.uint8], *, last: bool) -> None:
+    def _see(self, faces: NDArray[np.uint8], *, last: bool) -> Steps:
         start = self.seen
-        frames = self._net.look(faces) if len(faces) else _no_frames(BLOCKS[0])
+        frames = (yield Look(faces)) if len(faces) else _no_frames(BLOCKS[0])
         inputs = []
         for block, tail in zip(BLOCKS, self._tails, strict=True):
             inputs.append(np.concatenate((tail, frames), axis=1))
-            frames = self._net.move(block, inputs[-1], before=not start, after=last)
+            frames = yield Move(block, inputs[-1], before=not start, after=last)
         self._whole.append(frames)
         if start and len(faces):
-            self._see_edge(start, inputs)
+            yield from self._see_edge(start, inputs)
         self._tails = [frames[:, -NEEDED:].copy() for frames in inputs]
         self.seen += len(faces)
 
-    def _see_edge(self, second: int, inputs: list[NDArray[np.float32]]) -> None:
+    def _see_edge(self, second: int, inputs: list[NDArray[np.float32]]) -> Steps:
         """Compute what differs where a window ends and the next begins, of what goes into the blocks around it.
 
         The input of a block begins 6 frames before what it newly gives; it lags 3 frames more with each block.
         """
         looks = inputs[0][:, NEEDED:]
-        self._edges.ended[second] = self._differing([frames[:, :NEEDED] for frames in inputs], before=False)
+        self._edges.ended[second] = yield from _differing([frames[:, :NEEDED] for frames in inputs], before=False)
         if looks.shape[1] < SHORTEST:
             for block in BLOCKS:
-                looks = self._net.move(block, looks, before=True, after=True)
+                looks = yield Move(block, looks, before=True, after=True)
             self._edges.begun[second] = looks
         else:
             after = [frames[:, NEEDED * (1 + lag) : NEEDED * (2 + lag)] for lag, frames in enumerate(inputs)]
-            self._edges.begun[second] = self._differing(after, before=True)
-
-    def _differing(self, beside: list[NDArray[np.float32]], *, before: bool) -> NDArray[np.float32]:
-        """Features (9, 128) at one edge, from the six frames beside those that differ in what goes into each block."""
-        differing = _no_frames(BLOCKS[0])
-        for block, same in zip(BLOCKS, beside, strict=True):
-            stretch = np.concatenate((differing, same) if before else (same, differing), axis=1)
-            differing = self._net.move(block, stretch, before=before, after=not before)
-        return differing
+            self._edges.begun[second] = yield from _differing(after, before=True)
 
     def _score(self, features: NDArray[np.float32], edges: _Edges, length: int) -> NDArray[np.float32]:
         scores = []
@@ -119,6 +182,17 @@ class WindowScorer:
         if whole < len(features):
             scores.append(self._net.detect(edges.window(features, whole, len(features))[None])[0])
         return np.concatenate(scores)
+
+
+def _differing(
+    beside: list[NDArray[np.float32]], *, before: bool
+) -> Generator[Look | Move, NDArray[np.float32], NDArray[np.float32]]:
+    """Features (9, 128) at one edge, from the six frames beside those that differ in what goes into each block."""
+    differing = _no_frames(BLOCKS[0])
+    for block, same in zip(BLOCKS, beside, strict=True):
+        stretch = np.concatenate((differing, same) if before else (same, differing), axis=1)
+        differing = yield Move(block, stretch, before=before, after=not before)
+    return differing
 
 
 class _Edges:

@@ -1,4 +1,4 @@
-"""ONNX graphs in the making, and the sessions of ONNX Runtime that run them."""
+"""ONNX graphs in the making; ``session`` runs them."""
 
 from __future__ import annotations
 
@@ -44,21 +44,3 @@ class Graph:
         checker.check_model(model)
         serialised: bytes = model.SerializeToString()
         return serialised
-
-
-def open_session(model: bytes, *, threads: int, device: str) -> Any:  # noqa: ANN401 - onnxruntime has no types
-    """Open an ONNX Runtime session whose inputs may change their shape from run to run."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False
-    # An arena would keep the most that each session ever took: 350 instead of 270 MB with LR-ASD's, for 3 % less time.
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if device == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        # TF32 rounds to 10 bits: scores would move by more than the 1e-3 that we promise.
-        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}))
-    return onnxruntime.InferenceSession(model, options, providers=providers)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from vidfleet.speakers.data import Method
+    from vidfleet.speakers.nets.session import Device
     from vidfleet.speakers.words.base import Transcriber
 
 Wanted = Literal["auto", "whisper", "sphinx", "sidecar", "none"]
@@ -130,10 +131,13 @@ class WordSource:
     def __init__(self, choice: WordsChoice, *, threads: int = 1, device: str = "cpu") -> None:
         self._choice = choice
         self._recogniser: Transcriber | None = None
+        self.device: Device = "cpu"
+        """Where it computes."""
         if choice.whisper is not None:
             from vidfleet.speakers.words.whisper import Whisper
 
-            self._recogniser = Whisper(choice.whisper, threads=threads, device=device, language=choice.language)
+            whisper = Whisper(choice.whisper, threads=threads, device=device, language=choice.language)
+            self._recogniser, self.device = whisper, whisper.device
         elif choice.words == "sphinx":
             from vidfleet.speakers.words.sphinx import Sphinx
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vidfleet.speakers.data import Span
+    from vidfleet.speakers.nets.session import Device
     from vidfleet.speakers.speech import SoundLike
     from vidfleet.speakers.words.regions import Region
     from vidfleet.speakers.words.whisper_files import WhisperFiles
@@ -68,7 +69,7 @@ class Whisper:
     ) -> None:
         self._files = files
         self._model = _load(files.folder, threads=threads, device=device)
-        self._batch = GPU_BATCH if self._model.model.device == "cuda" else CPU_BATCH
+        self._batch = GPU_BATCH if self.device == "cuda" else CPU_BATCH
         self._language = language
         known = self._model.supported_languages
         if language is not None and language not in known:
@@ -80,6 +81,11 @@ class Whisper:
     def method(self) -> Method:
         """See :class:`~vidfleet.speakers.words.base.Transcriber`."""
         return whisper_method(self._files)
+
+    @property
+    def device(self) -> Device:
+        """Where it computes: on a GPU where there is one that can."""
+        return "cuda" if self._model.model.device == "cuda" else "cpu"
 
     def transcribe(self, sound: SoundLike | None, speech: Sequence[Span]) -> Transcript:
         """See :class:`~vidfleet.speakers.words.base.Transcriber`."""
