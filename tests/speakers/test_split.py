@@ -241,7 +241,8 @@ def test_two_helpers_in_processes_of_their_own(
     film: Path, whole: dict[str, bytes], tmp_path: Path, child: Callable[..., Child]
 ) -> None:
     out = tmp_path / "out"
-    leader, *helpers = child("process", film, out), child("help", film, out), child("help", film, out)
+    lane = (film, out, *ARGUMENTS, "--threads", "2")
+    leader, *helpers = child("process", *lane), child("help", *lane), child("help", *lane)
     leader.go()
     wait_for((out / SHARES).exists)
     for helper in helpers:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from vidfleet.speakers.seen import Seen
 
 _WAIT_S = 0.2
+_REMOVALS = 15
+"""On NFS a file stays under another name while somebody has it open; helpers let go within a second or two."""
 
 
 class Leader:
@@ -163,7 +165,11 @@ def remove(folder: Path) -> None:
     elif folder.is_dir():
         gone = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
         folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        for _ in range(_REMOVALS):
+            shutil.rmtree(gone, ignore_errors=True)
+            if not gone.exists():
+                return
+            time.sleep(_WAIT_S)
 
 
 def _remove(path: Path) -> None:
