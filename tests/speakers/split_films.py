@@ -32,7 +32,7 @@ def shots(*lengths: int) -> list[NDArray[np.uint8]]:
     return pictures
 
 
-def even_shots(count: int = 9, frames: int = 27) -> list[NDArray[np.uint8]]:
+def even_shots(count: int = 6, frames: int = 27) -> list[NDArray[np.uint8]]:
     return shots(*[frames] * count)
 
 
@@ -56,7 +56,8 @@ def write_film(
         stream.width, stream.height, stream.pix_fmt = SIZE[0], SIZE[1], "yuv420p"
         stream.codec_context.time_base = Fraction(1, rate)
         stream.codec_context.thread_count = 1
-        audio: Any = container.add_stream("aac" if path.suffix != ".avi" else "pcm_s16le", rate=16_000, layout="mono")
+        sound_codec = {".avi": "pcm_s16le", ".webm": "libopus"}.get(path.suffix, "aac")
+        audio: Any = container.add_stream(sound_codec, rate=16_000, layout="mono")
         packets: list[Any] = []
         for time, picture in zip(times, pictures, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
@@ -67,8 +68,9 @@ def write_film(
             if false_key_every and number % false_key_every == 0:
                 packet.is_keyframe = True
         seconds = (times[-1] + 1) / rate
-        for start in range(0, int(seconds * 16_000), 1024):
-            samples = noise(seconds)[None, start : start + 1024]
+        sound = noise(seconds)[None]
+        for start in range(0, sound.shape[1], 1024):
+            samples = sound[:, start : start + 1024]
             if path.suffix == ".avi":
                 block = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
             else:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from vidfleet.speakers.stages import Stages
 
 WRITES = ("--frames", "shot", "--no-annotated", "--no-preview", *ONE_SECOND[3:])
 """All that comes out of the pass over the pictures."""
@@ -87,7 +86,7 @@ def child() -> Iterator[Callable[..., Child]]:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """10 s with eight cuts and a key frame about every half second, none of them at a cut."""
+    """6.5 s with five cuts and a key frame about every half second, none of them at a cut."""
     return write_film(tmp_path_factory.mktemp("film") / "a.mp4", even_shots())
 
 
@@ -98,10 +97,11 @@ def whole(film: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
 
 
 @pytest.fixture(scope="module")
-def stages() -> Stages:
+def lane() -> Speakers:
+    """What is loaded in a lane."""
     speakers = Speakers.from_arguments(ARGUMENTS)
     speakers.setup("cpu")
-    return speakers.stages
+    return speakers
 
 
 def wait_for(is_there: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -111,24 +111,31 @@ def wait_for(is_there: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-def begin_and_die(video: Path, out: Path, child: Callable[..., Child]) -> Plan:
-    """Leave what an attempt leaves that was killed when it had just opened the shares."""
-    first = child("process", video, out)
-    first.go()
-    wait_for((out / SHARES).exists)
-    first.kill()
+class _EndedError(Exception):
+    """An attempt was ended."""
+
+
+def begin_and_die(video: Path, out: Path, lane: Speakers) -> Plan:
+    """Leave what an attempt leaves that ended when it had just opened the shares."""
+
+    def report(stage: str, share: float) -> None:
+        if (out / SHARES).exists():
+            raise _EndedError(stage, share)
+
+    with pytest.raises(_EndedError):
+        lane.process(str(video), str(out), report)
+    assert not (out / SHARES).exists()
     return Plan.read(out / PARTS / PLAN)
 
 
-def backwards(video: Path, out: Path, plan: Plan, stages: Stages) -> list[str]:
+def backwards(video: Path, out: Path, plan: Plan, lane: Speakers) -> list[str]:
     """Make the parts from the last one to the first, so that all begin at their key frame; return their names."""
     folder = out / PARTS
     for path in folder.glob("*.taken"):
         path.unlink()
-    settings = Speakers.from_arguments(ARGUMENTS).settings
     layout = Layout(out)
     hearing = Hearing(Sound.open(layout.sound), read_spans(out / SPEECH))
-    tools = Tools(VideoSource.open(video), settings, hearing, stages, StageClock(), plan.writes)
+    tools = Tools(VideoSource.open(video), lane.settings, hearing, lane.stages, StageClock(), plan.writes)
     board = Board(folder, len(plan.segments))
     taker = Taker(plan, board, tools, on_frame=lambda _: None, stops_when_dropped=False)
     for segment in reversed(range(len(plan.segments))):
@@ -146,7 +153,7 @@ def test_a_film_in_parts_without_help_gives_what_one_pass_gives(
     assert not (run.out / PARTS).exists()
 
 
-_VFR = list(np.cumsum(np.random.default_rng(3).integers(3, 9, 243)))
+_VFR = list(np.cumsum(np.random.default_rng(3).integers(3, 9, 162)))
 
 
 @pytest.mark.parametrize(
@@ -157,19 +164,18 @@ _VFR = list(np.cumsum(np.random.default_rng(3).integers(3, 9, 243)))
         ("a.mov", {"options": {**X264, "x264-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0:bframes=3"}}),
         ("a.mp4", {"codec": "mpeg4", "options": {"g": "12", "bf": "2", "qscale": "3"}}),
         ("a.mp4", {"rate": 150, "ticks": _VFR}),
-        ("a.mkv", {"rate": 60, "ticks": list(range(243))}),
+        ("a.mkv", {"rate": 40, "ticks": list(range(162))}),
         ("a.webm", {"codec": "libvpx", "options": {"g": "12", "deadline": "realtime", "cpu-used": "8", "b": "1M"}}),
+        ("a.mkv", {"options": {**X264, "x264-params": "tff=1:keyint=12:scenecut=0"}}),
     ],
-    ids=["mp4", "mkv", "open-gop", "mpeg4", "vfr", "60fps", "webm"],
+    ids=["mp4", "mkv", "open-gop", "mpeg4", "vfr", "40fps", "webm", "interlaced"],
 )
-def test_every_seam_is_invisible(
-    name: str, more: dict[str, object], tmp_path: Path, child: Callable[..., Child], stages: Stages
-) -> None:
+def test_every_seam_is_invisible(name: str, more: dict[str, object], tmp_path: Path, lane: Speakers) -> None:
     """Each part begins at its own key frame, none goes on into the next; then the next attempt joins them."""
     video = write_film(tmp_path / name, even_shots(), **more)  # type: ignore[arg-type]
     out = tmp_path / "split"
-    plan = begin_and_die(video, out, child)
-    parts = backwards(video, out, plan, stages)
+    plan = begin_and_die(video, out, lane)
+    parts = backwards(video, out, plan, lane)
     assert len([part for part in parts if "none" not in part]) >= 3
     before = {path.name: path.stat().st_mtime_ns for path in (out / PARTS).glob("*.part")}
     assert before
@@ -178,20 +184,18 @@ def test_every_seam_is_invisible(
     assert contents(out) == contents(process(video, tmp_path / "whole", *WRITES).out)
 
 
-def test_a_burst_of_cuts_at_a_seam_is_one_shot_as_in_one_pass(
-    tmp_path: Path, child: Callable[..., Child], stages: Stages
-) -> None:
+def test_a_burst_of_cuts_at_a_seam_is_one_shot_as_in_one_pass(tmp_path: Path, lane: Speakers) -> None:
     video = write_film(tmp_path / "a.mp4", shots(40, 4, 3, 5, 4, 30, 4, 4, 22, 3, 3, 30, 5, 5, 40, 4, 20))
     out = tmp_path / "split"
-    backwards(video, out, begin_and_die(video, out, child), stages)
+    backwards(video, out, begin_and_die(video, out, lane), lane)
     assert contents(process(video, out, *SPLIT).out) == contents(process(video, tmp_path / "whole", *WRITES).out)
 
 
-def test_a_film_without_a_cut_is_not_split(tmp_path: Path, child: Callable[..., Child], stages: Stages) -> None:
+def test_a_film_without_a_cut_is_not_split(tmp_path: Path, lane: Speakers) -> None:
     video = write_film(tmp_path / "a.mp4", shots(130))
     out = tmp_path / "split"
-    plan = begin_and_die(video, out, child)
-    parts = backwards(video, out, plan, stages)
+    plan = begin_and_die(video, out, lane)
+    parts = backwards(video, out, plan, lane)
     assert parts == ["00000-end.part", *(f"{segment:05d}-none.part" for segment in range(1, len(plan.segments)))]
     assert contents(process(video, out, *SPLIT).out) == contents(process(video, tmp_path / "whole", *WRITES).out)
 
@@ -199,9 +203,9 @@ def test_a_film_without_a_cut_is_not_split(tmp_path: Path, child: Callable[..., 
 @pytest.mark.parametrize(
     ("name", "length", "more", "why"),
     [
-        ("a.avi", 243, {"codec": "mpeg4", "options": {"g": "12"}}, "container"),
+        ("a.avi", 162, {"codec": "mpeg4", "options": {"g": "12"}}, "container"),
         ("a.mp4", 60, {}, "shorter than 3 parts"),
-        ("a.mp4", 243, {"options": {**X264, "g": "500"}}, "only 1 key frames"),
+        ("a.mp4", 162, {"options": {**X264, "g": "500"}}, "only 1 key frames"),
     ],
 )
 def test_what_cannot_be_divided_is_seen_in_one_pass_and_says_why(
@@ -216,12 +220,17 @@ def test_what_cannot_be_divided_is_seen_in_one_pass_and_says_why(
 
 
 def test_false_key_frames_are_noticed_and_the_film_is_seen_in_one_pass(
-    tmp_path: Path, child: Callable[..., Child], stages: Stages, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, lane: Speakers, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    options = {"g": "500", "qscale": "3", "bf": "0"}
-    video = write_film(tmp_path / "a.mp4", even_shots(), codec="mpeg4", options=options, false_key_every=13)
+    """Above and below the picture never changes, so it is stored but once: who begins later does not have it."""
+    pictures = even_shots(6, 40)
+    pattern = np.random.default_rng(5).integers(0, 255, (16, 320, 3), np.uint8).repeat(6, axis=0)
+    for picture in pictures:
+        picture[:60], picture[210:] = pattern[:60], pattern[:46]
+    options = {"g": "500", "qscale": "3", "bf": "0", "sc_threshold": "1000000000"}
+    video = write_film(tmp_path / "a.mp4", pictures, codec="mpeg4", options=options, false_key_every=13)
     out = tmp_path / "split"
-    backwards(video, out, begin_and_die(video, out, child), stages)
+    backwards(video, out, begin_and_die(video, out, lane), lane)
     capfd.readouterr()
     split = process(video, out, *SPLIT)
     assert "seen again, in one pass" in capfd.readouterr().err
@@ -249,35 +258,35 @@ def test_the_share_of_a_killed_helper_is_taken_again(
 ) -> None:
     out = tmp_path / "out"
     helper, leader = child("help", film, out), child("process", film, out)
-    begin_and_die(film, out, child)
-    for path in (out / PARTS).glob("*.taken"):
-        path.unlink()
-    helper.go()
-    wait_for(lambda: any((out / PARTS).glob("*.taken")))
-    helper.process.send_signal(signal.SIGSTOP)  # it is in the middle of a segment, and will not come back
-    held = [path.read_bytes() for path in (out / PARTS).glob("*.taken")]
-    helper.kill()
     leader.go()
+    wait_for((out / SHARES).exists)
+    leader.process.send_signal(signal.SIGSTOP)  # so that it leaves something to the other
+    before = set((out / PARTS).glob("*.taken"))
+    helper.go()
+    wait_for(lambda: bool(set((out / PARTS).glob("*.taken")) - before))
+    helper.kill()
+    left = set((out / PARTS).glob("*.taken")) - before
+    leader.process.send_signal(signal.SIGCONT)
     assert leader.end()[0] == 0
-    assert held
+    assert left
     assert contents(out) == whole
 
 
 @pytest.mark.parametrize("harm", ["link", "garbage", "plan", "pipe", "part", "claims", "file"])
 def test_what_lies_in_the_parts_folder_is_not_trusted(
-    harm: str, film: Path, whole: dict[str, bytes], tmp_path: Path, child: Callable[..., Child], stages: Stages
+    harm: str, film: Path, whole: dict[str, bytes], tmp_path: Path, lane: Speakers
 ) -> None:
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "mine").write_text("mine")
-    plan = begin_and_die(film, out, child)
+    plan = begin_and_die(film, out, lane)
     folder = out / PARTS
     match harm:
         case "link":
             folder.rename(tmp_path / "moved")
             folder.symlink_to(elsewhere)
         case "garbage":
-            backwards(film, out, plan, stages)
+            backwards(film, out, plan, lane)
             for path in folder.glob("*.part/part.npz"):
                 path.write_bytes(b"PK no such thing")
         case "plan":
@@ -304,10 +313,10 @@ def test_what_lies_in_the_parts_folder_is_not_trusted(
 
 @pytest.mark.parametrize("other", [("--min-track", "12"), ("--crop-scale", "0.5"), ("--facedetScale", "0.5")])
 def test_a_lane_with_other_settings_refuses_to_help(
-    other: tuple[str, ...], film: Path, tmp_path: Path, child: Callable[..., Child]
+    other: tuple[str, ...], film: Path, tmp_path: Path, lane: Speakers
 ) -> None:
     out = tmp_path / "out"
-    begin_and_die(film, out, child)
+    begin_and_die(film, out, lane)
     before = sorted((out / PARTS).iterdir())
     speakers = Speakers.from_arguments([*ARGUMENTS, *other])
     speakers.setup("cpu")
@@ -317,10 +326,10 @@ def test_a_lane_with_other_settings_refuses_to_help(
 
 
 def test_parts_go_when_the_film_is_seen_in_one_pass_after_all(
-    film: Path, whole: dict[str, bytes], tmp_path: Path, child: Callable[..., Child]
+    film: Path, whole: dict[str, bytes], tmp_path: Path, lane: Speakers
 ) -> None:
     out = tmp_path / "out"
-    begin_and_die(film, out, child)
+    begin_and_die(film, out, lane)
     assert contents(process(film, out, *WRITES).out) == whole
 
 

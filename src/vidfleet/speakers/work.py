@@ -221,6 +221,7 @@ class Work:
             return leader.see(lambda: self._files(crops, hearing), progress.at)
         except SplitError as error:
             _say(f"The film is seen again, in one pass: {error}.")
+            leader.close()
             return None
 
     def _see_at_once(self, writes: Sequence[str], hearing: Hearing, progress: _Progress) -> Found:

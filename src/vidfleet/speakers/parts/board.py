@@ -151,6 +151,7 @@ class Board:
 
     def look(self) -> Look:
         """Read the folder."""
+        self._ask_anew()
         done: dict[int, Done] = {}
         claims: dict[int, tuple[int, str]] = {}
         for name, is_folder in _entries(self.folder):
@@ -202,6 +203,15 @@ class Board:
             if not target.is_dir():
                 raise
             shutil.rmtree(growing, ignore_errors=True)
+
+    def _ask_anew(self) -> None:
+        """Change the folder, so that an NFS client asks its server what is in it; it may remember for a minute."""
+        path = self.folder / f".look-{uuid.uuid4().hex}"
+        try:
+            path.touch()
+            path.unlink()
+        except OSError:
+            return  # it is gone: then nothing is in it
 
     def _following(self, end: str) -> int | None:
         return None if end == "none" else self._segments if end == "end" else int(end)

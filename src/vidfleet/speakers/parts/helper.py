@@ -50,7 +50,7 @@ def help_with(
 
     tools = Tools(source, settings, hearing, stages, StageClock(), plan.writes)
     taker = Taker(plan, board, tools, on_frame=on_frame, stops_when_dropped=True)
-    while (segment := board.look().next_free()) is not None:
+    while (folder / PLAN).exists() and (segment := board.look().next_free()) is not None:
         claim = board.claim(segment)
         if claim is not None:
             taker.work_on(claim)

@@ -11,11 +11,12 @@ from vidfleet.errors import BadInputError, RecordError, SplitError
 from vidfleet.speakers.layout import PARTS
 from vidfleet.speakers.parts.board import BEAT_S, OPEN, PLAN, Board, State
 from vidfleet.speakers.parts.join import check_seams, feed
+from vidfleet.speakers.parts.part_file import Part
 from vidfleet.speakers.parts.plan import Plan, make_plan
 from vidfleet.speakers.parts.taker import Taker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -71,7 +72,10 @@ class Leader:
                 look = self._look()
                 needed = look.needed()
                 if needed is None:
-                    return self._join(files)
+                    way = self._way(look)
+                    if all(self._is_whole(done) for done in way):
+                        return self._join(way, files)
+                    continue
                 segment = needed if look.states[needed] is State.FREE else look.next_free()
                 claim = self._board.claim(segment) if segment is not None else None
                 if claim is None:
@@ -81,17 +85,30 @@ class Leader:
         except BadInputError as error:
             raise SplitError(str(error)) from error
 
-    def _join(self, files: Callable[[], FilmFiles]) -> tuple[Seen, tuple[FaceVector, ...]]:
+    def close(self) -> None:
+        """Let nobody take a share any more, and remove what there is of parts."""
+        remove(self._folder)
+
+    def _is_whole(self, done: Done) -> bool:
+        """Whether a part can be read; else it goes, and its segment is free again."""
+        try:
+            Part.read(done.folder, key=self._plan.key).check_files(self._plan.writes)
+        except RecordError:
+            _remove(done.folder)
+            return False
+        return True
+
+    def _join(self, way: Sequence[Done], files: Callable[[], FilmFiles]) -> tuple[Seen, tuple[FaceVector, ...]]:
         (self._folder / OPEN).unlink(missing_ok=True)
         key, first_frames = self._plan.key, "first_frames" in self._plan.writes
-        pieces = check_seams(self._way(), key=key)
+        pieces = check_seams(way, key=key)
         with self._tools.clock.of("joining"), files() as all_files:
             feed(pieces, all_files, self._layout, key=key, first_frames=first_frames)
             return all_files.finish(), all_files.vectors
 
-    def _way(self) -> list[Done]:
+    def _way(self, look: Look) -> list[Done]:
         """The parts that lead through the film."""
-        done = self._board.look().done
+        done = look.done
         way = [done[0]]
         while (following := way[-1].following) is not None and following < len(self._plan.segments):
             way.append(done[following])
@@ -141,9 +158,9 @@ def _has_plan(folder: Path, plan: Plan) -> bool:
 
 def remove(folder: Path) -> None:
     """Remove the parts: first out of the way of those who still work on one, who then find nothing to write into."""
-    if folder.is_symlink() or folder.is_file():
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         folder.unlink()
-    if folder.is_dir():
+    elif folder.is_dir():
         gone = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
         folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)

@@ -148,6 +148,13 @@ class Part:
         """The picture with which a shot starts. Raises :class:`RecordError` where there is none."""
         return _plain(_first_frame(self.folder, index))
 
+    def check_files(self, writes: Collection[str]) -> None:
+        """Raise :class:`RecordError` where a video or a picture is missing."""
+        for ended in self.tracks if "crops" in writes else ():
+            self.crop(ended.number)
+        for index in self.shots if "first_frames" in writes else ():
+            self.first_frame(index)
+
     @classmethod
     def read(cls, folder: Path, *, key: str) -> Part:
         """Read what :meth:`PartFindings.write` wrote. Raises :class:`RecordError` for anything else."""
