@@ -71,6 +71,14 @@ def test_what_is_written_is_the_same_whatever_the_threads(film: Path, tmp_path: 
         assert {*other} == {*one}
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_tracks_that_are_not_kept_leave_nothing_though_they_were_being_scored(tmp_path: Path, threads: int) -> None:
+    film = write_video(tmp_path / "a.mp4", two_shots(rate=12, seconds=6), rate=12, sound=noise(6))
+    written = run(film, tmp_path / "out", threads, "--min-face-size", "1000", "--no-annotated", "--frames", "none")
+    assert [name for name in written if name.startswith("pycrop")] == []
+    assert len(written["pywork/tracks.csv"].splitlines()) == 1
+
+
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_a_film_that_breaks_in_the_middle_is_bad_input_in_the_same_words(tmp_path: Path, threads: int) -> None:
     film = tmp_path / "jumps.mkv"

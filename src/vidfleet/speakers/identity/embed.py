@@ -28,7 +28,7 @@ MOBILE_FACE_NET_NAME = "MobileFaceNet"
 
 
 class FaceEmbedder(Protocol):
-    """Turns aligned faces into vectors."""
+    """Turns aligned faces into vectors; several threads may ask at once."""
 
     method: Method
     joins_at: float
