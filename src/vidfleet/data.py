@@ -145,11 +145,16 @@ class Lane:
     """The cores that its attempts keep to, near its GPU where that is known; any where there are none."""
     spare: bool = False
     """Used only where ``--per-gpu auto`` finds that one more at a time on its GPU pays."""
+    host: str = ""
+    """The machine that it is on, where a run has lanes on several."""
+    own_label: str = ""
+    """What its machine calls it, where ``index`` counts the lanes of several."""
 
     @property
     def label(self) -> str:
-        """``gpu:0``, or ``cpu:1`` where lanes are cores."""
-        return self.device.label if self.device.kind == "gpu" else f"cpu:{self.index}"
+        """``gpu:0``, or ``cpu:1`` where lanes are cores; with the host in front where a run has several."""
+        own = self.own_label or (self.device.label if self.device.kind == "gpu" else f"cpu:{self.index}")
+        return f"{self.host} {own}" if self.host else own
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,20 @@ class LaneOut:
 
 
 @dataclass(frozen=True, slots=True)
+class LanesJoined:
+    """Lanes have come that were not there when the run began."""
+
+    lanes: tuple[Lane, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LanesLeft:
+    """Lanes have gone, and what ran there with them: a cluster's machines come and go."""
+
+    lanes: tuple[Lane, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """A sentence for the user: a fallback, a warning."""
 
@@ -92,5 +106,15 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | AttemptStarted | AttemptProgress | AttemptEnded | VideoEnded | LaneLost | LaneOut | Notice | RunEnded
+    RunStarted
+    | AttemptStarted
+    | AttemptProgress
+    | AttemptEnded
+    | VideoEnded
+    | LaneLost
+    | LaneOut
+    | LanesJoined
+    | LanesLeft
+    | Notice
+    | RunEnded
 )

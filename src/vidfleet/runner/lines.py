@@ -18,6 +18,8 @@ from vidfleet.runner.events import (
     Event,
     LaneLost,
     LaneOut,
+    LanesJoined,
+    LanesLeft,
     Notice,
     RunEnded,
     RunStarted,
@@ -44,6 +46,8 @@ _TYPES: dict[type[Event], str] = {
     VideoEnded: "video_ended",
     LaneLost: "lane_lost",
     LaneOut: "lane_out",
+    LanesJoined: "lanes_joined",
+    LanesLeft: "lanes_left",
     Notice: "notice",
     RunEnded: "run_ended",
 }
@@ -93,6 +97,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 def lane_to_plain(lane: Lane) -> dict[str, Any]:
     """Write a lane with its device."""
     plain = {"index": lane.index, "label": lane.label, "threads": lane.threads, "device": asdict(lane.device)}
+    if lane.host:
+        plain |= {"host": lane.host, "own_label": lane.own_label}
     return {**plain, "spare": True} if lane.spare else plain
 
 
@@ -113,14 +119,24 @@ def _fields_of(event: Event) -> dict[str, Any]:
             return {"video": task.video.relative, "will_retry": retry, **attempt_to_plain(attempt)}
         case VideoEnded(_, outcome):
             return _outcome(outcome)
-        case LaneLost(lane, reason):
-            return {"lane": lane.index, "reason": reason}
-        case LaneOut(lane):
-            return {"lane": lane.index}
+        case LaneLost() | LaneOut() | LanesJoined() | LanesLeft():
+            return _lanes(event)
         case Notice(text):
             return {"text": text}
         case RunEnded(seconds, stopped_by):
             return {"seconds": round(seconds, 3), "stopped_by": stopped_by}
+
+
+def _lanes(event: LaneLost | LaneOut | LanesJoined | LanesLeft) -> dict[str, Any]:
+    match event:
+        case LaneLost(lane, reason):
+            return {"lane": lane.index, "reason": reason}
+        case LaneOut(lane):
+            return {"lane": lane.index}
+        case LanesJoined(lanes):
+            return {"lanes": [lane_to_plain(lane) for lane in lanes]}
+        case LanesLeft(lanes):
+            return {"lanes": [lane.index for lane in lanes]}
 
 
 def _run_started(event: RunStarted) -> dict[str, Any]:
@@ -128,7 +144,7 @@ def _run_started(event: RunStarted) -> dict[str, Any]:
         "root": event.root,
         "workload": event.workload,
         "lanes": [lane_to_plain(lane) for lane in event.lanes],
-        "tasks": [_task(task) for task in event.tasks],
+        "tasks": [task_to_plain(task) for task in event.tasks],
         "known": known_to_plain(event.known),
         "schedule": event.schedule,
         "up_to_date": sum(outcome.state == "up_to_date" for outcome in event.settled),
@@ -136,7 +152,8 @@ def _run_started(event: RunStarted) -> dict[str, Any]:
     }
 
 
-def _task(task: Task) -> dict[str, Any]:
+def task_to_plain(task: Task) -> dict[str, Any]:
+    """Write a task without its stage."""
     took = {"took": asdict(task.took)} if task.took else {}
     return {**_video(task.video), "probe": _probe(task.probe), **took}
 
@@ -170,17 +187,17 @@ def to_events(objects: Iterable[dict[str, Any]]) -> Iterator[tuple[float, Event]
 
     A task's stage is not in the ledger, and of what was up to date only the number.
     """
-    reader = _Reader()
+    reader = Reader()
     for plain in objects:
-        read = reader.readers.get(plain.get("type", ""))
-        if read is not None:
-            try:
-                yield float(plain.get("at", 0)), read(plain)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-                continue  # a line of another version, or of no version at all
+        try:
+            at, event = float(plain.get("at", 0)), reader.read(plain)
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if event is not None:
+            yield at, event
 
 
-class _Reader:
+class Reader:
     """Keeps what ``run_started`` named, for the lines that refer to it."""
 
     def __init__(self) -> None:
@@ -197,18 +214,32 @@ class _Reader:
             "attempt_ended": self._attempt_ended,
             "video_ended": lambda p: VideoEnded(self._task(p), self._outcome(p)),
             "lane_out": lambda p: LaneOut(self._lane(p)),
+            "lanes_joined": self._lanes_joined,
+            "lanes_left": lambda p: LanesLeft(tuple(self._lanes[index] for index in p["lanes"])),
             "lane_lost": lambda p: LaneLost(self._lane(p), str(p.get("reason", ""))),
             "notice": lambda p: Notice(str(p["text"])),
             "run_ended": lambda p: RunEnded(float(p.get("seconds", 0)), str(p.get("stopped_by", ""))),
         }
 
+    def read(self, plain: dict[str, Any]) -> Event | None:
+        """Make an event of a line; nothing where it is of another version, or of no version at all."""
+        read = self.readers.get(plain.get("type", ""))
+        try:
+            return read(plain) if read else None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            return None
+
+    def _lanes_joined(self, plain: dict[str, Any]) -> LanesJoined:
+        lanes = tuple(read_lane(item) for item in plain["lanes"])
+        self._lanes.update((lane.index, lane) for lane in lanes)
+        return LanesJoined(lanes)
+
     def _run_started(self, plain: dict[str, Any]) -> RunStarted:
         self._root = plain["root"]
         self._lanes = {item["index"]: read_lane(item) for item in plain["lanes"]}
         for item in plain["tasks"]:
-            video = self._video(item)
-            took = Took(float(item["took"]["seconds"]), str(item["took"]["device"])) if "took" in item else None
-            self._tasks[video.relative] = Task(video, _NO_STAGE, _known(Probe, item["probe"]), took)
+            task = read_task(item, self._root)
+            self._tasks[task.video.relative] = task
         settled = tuple(self._outcome(item) for item in plain.get("settled", ()))
         settled += (_UNNAMED,) * int(plain.get("up_to_date", 0))
         tasks, lanes = tuple(self._tasks.values()), tuple(self._lanes.values())
@@ -227,20 +258,10 @@ class _Reader:
     def _lane(self, plain: dict[str, Any]) -> Lane:
         return self._lanes[plain["lane"]]
 
-    def _video(self, plain: dict[str, Any]) -> Video:
-        name = plain["video"]
-        return Video(
-            Path(self._root, name),
-            name,
-            plain.get("size_bytes", 0),
-            plain.get("mtime_ns", 0),
-            int(plain.get("position", 0)),
-        )
-
     def _outcome(self, plain: dict[str, Any]) -> Outcome:
         task = self._tasks.get(plain["video"])
         return Outcome(
-            video=task.video if task else self._video(plain),
+            video=task.video if task else _read_video(plain, self._root),
             state=plain["state"],
             kind=plain.get("kind", ""),
             reason=plain.get("reason", ""),
@@ -248,6 +269,19 @@ class _Reader:
             probe=task.probe if task else None,
             log=read_log_name(plain),
         )
+
+
+def read_task(plain: dict[str, Any], root: str) -> Task:
+    """Read what :func:`task_to_plain` wrote; it has no stage yet."""
+    took = Took(float(plain["took"]["seconds"]), str(plain["took"]["device"])) if "took" in plain else None
+    return Task(_read_video(plain, root), _NO_STAGE, _known(Probe, plain["probe"]), took)
+
+
+def _read_video(plain: dict[str, Any], root: str) -> Video:
+    name = plain["video"]
+    return Video(
+        Path(root, name), name, plain.get("size_bytes", 0), plain.get("mtime_ns", 0), int(plain.get("position", 0))
+    )
 
 
 def read_log_name(plain: dict[str, Any]) -> str:
@@ -264,7 +298,8 @@ def read_attempt(plain: dict[str, Any], lane: Lane) -> Attempt:
 def read_lane(plain: dict[str, Any]) -> Lane:
     """Read what :func:`lane_to_plain` wrote."""
     threads, spare = plain.get("threads", 1), bool(plain.get("spare"))
-    return Lane(plain["index"], _known(Device, plain["device"]), threads, spare=spare)
+    host, own_label = str(plain.get("host", "")), str(plain.get("own_label", ""))
+    return Lane(plain["index"], _known(Device, plain["device"]), threads, spare=spare, host=host, own_label=own_label)
 
 
 def _known(kind: type[V], plain: dict[str, Any]) -> V:

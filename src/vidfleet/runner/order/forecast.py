@@ -18,6 +18,8 @@ from vidfleet.runner.events import (
     AttemptStarted,
     LaneLost,
     LaneOut,
+    LanesJoined,
+    LanesLeft,
     RunStarted,
     VideoEnded,
 )
@@ -145,10 +147,23 @@ class Forecast:
                     self._put_in(task)
             case VideoEnded(task):
                 self._take_out(task)
-            case LaneLost(lane):
-                self._busy.pop(lane.index, None)
-            case LaneOut(lane):
-                self._out.add(lane.index)
+            case LaneLost() | LaneOut() | LanesJoined() | LanesLeft():
+                self._heed_lanes(event)
+
+    def _heed_lanes(self, event: LaneLost | LaneOut | LanesJoined | LanesLeft) -> None:
+        if isinstance(event, LaneLost):
+            self._busy.pop(event.lane.index, None)
+            return
+        if isinstance(event, LaneOut):
+            self._out.add(event.lane.index)
+            return
+        changed = {lane.index for lane in event.lanes}
+        self._lanes = tuple(lane for lane in self._lanes if lane.index not in changed)
+        for index in changed:
+            if busy := self._busy.pop(index, None):  # it runs again elsewhere
+                self._put_in(busy.task)
+        if isinstance(event, LanesJoined):
+            self._lanes += event.lanes
 
     def _start(self, event: RunStarted) -> None:
         self._lanes, self._by_position = event.lanes, event.schedule == "round-robin"

@@ -12,6 +12,8 @@ from vidfleet.runner.events import (
     AttemptProgress,
     AttemptStarted,
     LaneLost,
+    LanesJoined,
+    LanesLeft,
     RunEnded,
     RunStarted,
     VideoEnded,
@@ -84,6 +86,8 @@ class Board:
                 self._end_video(task, outcome)
             case LaneLost(lane):
                 self.running.pop(lane.index, None)
+            case LanesJoined() | LanesLeft():
+                self._change_lanes(event)
             case RunEnded():
                 self.ended = event
                 self.running.clear()
@@ -129,6 +133,14 @@ class Board:
         self.videos = self.to_run + len(event.settled)
         self.counts.update(outcome.state for outcome in event.settled)
         self.failures += [o for o in event.settled if o.state in ("failed", "blocked")]
+
+    def _change_lanes(self, event: LanesJoined | LanesLeft) -> None:
+        changed = {lane.index for lane in event.lanes}
+        self.lanes = tuple(lane for lane in self.lanes if lane.index not in changed)
+        if isinstance(event, LanesJoined):
+            self.lanes += tuple(lane for lane in event.lanes if not lane.spare)
+        for index in changed:
+            self.running.pop(index, None)
 
     def _progress(self, lane: Lane, task: Task, stage: str, share_done: float) -> None:
         item = self.running.get(lane.index)

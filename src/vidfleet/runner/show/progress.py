@@ -10,6 +10,8 @@ from vidfleet.runner.events import (
     AttemptProgress,
     AttemptStarted,
     LaneLost,
+    LanesJoined,
+    LanesLeft,
     Notice,
     RunStarted,
     VideoEnded,
@@ -18,10 +20,10 @@ from vidfleet.runner.show.board import Board
 from vidfleet.runner.text import HarmlessStream, clock, ends, one_line, plural, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vidfleet.data import Outcome
+    from vidfleet.data import Lane, Outcome
     from vidfleet.runner.events import Event
     from vidfleet.runner.show.lanes_view import LanesView
 
@@ -192,6 +194,9 @@ def describe(event: Event, run_folder: Path | None) -> list[tuple[str, str]]:
             return [("yellow", f"retry   {printable(task.video.relative)}: {attempt.kind}: {reason}")]
         case VideoEnded(_, outcome):
             return [_describe_end(outcome, run_folder)]
+        case LanesJoined(lanes) | LanesLeft(lanes):
+            verb = "join" if isinstance(event, LanesJoined) else "leave"
+            return [("cyan", f"{verb:<7} {_lane_names(lanes)}")] if lanes else []
         case LaneLost(lane, reason):
             return [("yellow", f"lost    lane {lane.label}: {one_line(reason)}; it is started again")]
         case Notice(text):
@@ -199,11 +204,20 @@ def describe(event: Event, run_folder: Path | None) -> list[tuple[str, str]]:
     return []
 
 
+def _lane_names(lanes: Sequence[Lane]) -> str:
+    """``n1 cpu:0 cpu:1, n2 cpu:0``."""
+    by_host: dict[str, list[str]] = {}
+    for lane in lanes:
+        by_host.setdefault(lane.host, []).append(lane.label.removeprefix(lane.host).strip())
+    return ", ".join(printable(" ".join([host, *names]).strip()) for host, names in by_host.items())
+
+
 def _describe_start(event: RunStarted, run_folder: Path | None) -> list[tuple[str, str]]:
     settled = [outcome for outcome in event.settled if outcome.state in ("failed", "blocked")]
     up_to_date = sum(outcome.state == "up_to_date" for outcome in event.settled)
+    lanes = sum(not lane.spare for lane in event.lanes)
     parts = [
-        f"{plural(len(event.tasks), 'video')} on {plural(sum(not lane.spare for lane in event.lanes), 'lane')}",
+        plural(len(event.tasks), "video") + (f" on {plural(lanes, 'lane')}" if lanes else ""),
         f"{up_to_date} up to date" if up_to_date else "",
         f"{len(settled)} cannot run" if settled else "",
     ]

@@ -18,6 +18,8 @@ from vidfleet.runner.events import (
     AttemptStarted,
     Event,
     LaneLost,
+    LanesJoined,
+    LanesLeft,
     Notice,
     RunEnded,
     RunStarted,
@@ -113,6 +115,8 @@ class _Telling:
         self._started_at = self._last_at = 0.0
         self._ended: RunEnded | None = None
         self._notices: list[str] = []
+        self._lanes: tuple[Lane, ...] = ()
+        """Those that have joined since it began."""
         self._outcomes: dict[str, Outcome] = {}
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
         self._under_way: dict[str, tuple[AttemptStarted, float]] = {}
@@ -131,14 +135,20 @@ class _Telling:
             case AttemptEnded(task, attempt):
                 self._under_way.pop(task.video.relative, None)
                 self._attempts[task.video.relative].append(attempt)
-            case LaneLost(lane):
-                lost = [name for name, (begun, _) in self._under_way.items() if begun.lane.index == lane.index]
-                for name in lost:
-                    del self._under_way[name]
+            case LanesJoined() | LanesLeft() | LaneLost():
+                self._heed_lanes(event)
             case VideoEnded(_, outcome):
                 self._outcomes[outcome.video.relative] = outcome
             case RunEnded():
                 self._ended = event
+
+    def _heed_lanes(self, event: LanesJoined | LanesLeft | LaneLost) -> None:
+        if isinstance(event, LanesJoined):
+            self._lanes += event.lanes
+            return
+        lost = {event.lane.index} if isinstance(event, LaneLost) else {lane.index for lane in event.lanes}
+        for name in [name for name, (begun, _) in self._under_way.items() if begun.lane.index in lost]:
+            del self._under_way[name]
 
     def story(self) -> Story:
         """All of it; raises OSError where the ledger does not even say that the run began."""
@@ -151,7 +161,7 @@ class _Telling:
         settled = [outcome for outcome in started.settled if outcome.video.relative]
         outcomes = [*settled, *(self._outcome(task, standing) for task in started.tasks)]
         used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
-        lanes = tuple(lane for lane in started.lanes if not lane.spare or lane.index in used)
+        lanes = tuple(lane for lane in (*started.lanes, *self._lanes) if not lane.spare or lane.index in used)
         summary = Summary(
             tuple(outcomes), self._run.path, self._started_at, self._last_at, lanes,
             stopped_by=self._ended.stopped_by if self._ended else "",  # type: ignore[arg-type]
