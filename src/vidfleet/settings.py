@@ -230,6 +230,27 @@ class ResumeSettings:
 
 
 @dataclass(frozen=True)
+class WhereSettings:
+    """On which machines."""
+
+    executor: str = option(
+        "local", "where lanes are: local, on this machine; slurm, on the nodes of a Slurm cluster", metavar="NAME"
+    )
+    slurm: tuple[str, ...] = option(
+        (), "what Slurm is to give each array element, as options of sbatch without their dashes: "
+        "partition=gpu,account=x,gpus=1,time=4:00:00", metavar="KEY=VALUE",
+    )  # fmt: skip
+    max_jobs: int = option(16, "no more than N array elements", metavar="N", parse=parse_count)
+    chunk_minutes: float = option(
+        10.0, "one array element for every M minutes of work, counted on one lane; 0: as many as --max-jobs allows",
+        metavar="M", parse=parse_seconds,
+    )  # fmt: skip
+    detach: bool = option(
+        False, "hand the work in and return; the same command without it follows, and ends with the report"
+    )
+
+
+@dataclass(frozen=True)
 class WorkloadSettings:
     """What runs on each video, where a person says it on the command line."""
 
@@ -245,13 +266,14 @@ class WorkloadSettings:
 
 
 @dataclass(frozen=True)
-class RunSettings(FindSettings, LaneSettings, StageSettings, RetrySettings, ResumeSettings):
+class RunSettings(FindSettings, LaneSettings, WhereSettings, StageSettings, RetrySettings, ResumeSettings):
     """Everything about a run but what runs in it."""
 
 
 RUN_GROUPS: tuple[tuple[str, type], ...] = (
     ("which videos", FindSettings),
     ("lanes", LaneSettings),
+    ("clusters", WhereSettings),
     ("staging", StageSettings),
     ("order and retries", RetrySettings),
     ("what is done already", ResumeSettings),

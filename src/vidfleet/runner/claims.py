@@ -118,6 +118,14 @@ class Claims:
             aside.unlink(missing_ok=True)
         return text
 
+    def is_free(self, stage: Stage) -> bool:
+        """Whether nobody who is alive has a video, ourselves included; takes nothing."""
+        path = stage.beside(CLAIM_ENDING)
+        found = read_claim(path)
+        if found is None or self._common is None:
+            return found is None
+        return path not in self._held and not _is_alive(found, path, self._common)
+
     def still_ours(self, stage: Stage) -> bool:
         """Read the claim again, as an owner does before it publishes."""
         return self._has(stage.beside(CLAIM_ENDING))

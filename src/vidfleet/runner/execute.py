@@ -31,7 +31,7 @@ from vidfleet.runner.room.gate import Room
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from vidfleet.executors.base import Executor, LaneEvent
@@ -55,7 +55,9 @@ class Execution:
         self, tasks: tuple[Task, ...], lanes: tuple[Lane, ...], *, workload: Workload, description: Description,
         executor: Executor, settings: RunSettings, claims: Claims, folder: RunFolder, tell: Callable[[Event], None],
         tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool, forecast: Forecast, base: Path,
+        more: Callable[[bool], Sequence[Task]] | None = None,
     ) -> None:  # fmt: skip
+        """``more`` is asked for further tasks when none waits any more, with whether nothing runs either."""
         at_first = [lane for lane in lanes if not lane.spare]
         self._queue = Queue([Case(task) for task in tasks], at_first, settings.schedule, forecast=forecast)
         self._devices = Devices(lanes, settings.quarantine)
@@ -69,6 +71,7 @@ class Execution:
         self._usable = list(lanes)
         self._running: dict[str, Running] = {}
         self._waiting = len(tasks)
+        self._more = more
         self._over: deque[Over] = deque()
         self._starts: list[AttemptStarted] = []
         """Not told of yet: of the attempt before on the same lane, the end comes first."""
@@ -136,6 +139,9 @@ class Execution:
     def _take(self, lane: Lane) -> Case | None:
         if not self.room.may_begin(lane, len(self._running)):
             return None
+        if self._more and not self._waiting and (more := self._more(not self._running)):
+            self._queue.add([Case(task) for task in more])
+            self._waiting += len(more)
         usable = [lane for lane in self._usable if self.room.is_open(lane)]
         case = self._queue.take(lane, list(self._running.values()), usable)
         self._waiting -= case is not None
@@ -364,7 +370,9 @@ class Execution:
         )  # fmt: skip
         if running.gives_way and evidence.cancelled:
             return replace(attempt, kind=INTERRUPTED, reason="memory was short, and it was the youngest: it runs again")
-        if evidence.cancelled or (evidence.declared_kind == "crash" and self._stop.times):
+        # A scheduler that takes the machine back signals every process on it, not only ours.
+        was_ended = evidence.declared_kind == "crash" or evidence.signal in (signal.SIGTERM, signal.SIGKILL)
+        if evidence.cancelled or (was_ended and self._stop.times):
             return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
         kind = recognise(evidence)
         if kind is None:

@@ -229,6 +229,16 @@ class Reader:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
 
+    def begin(self, event: RunStarted) -> None:
+        """Know what a run has begun with that this process itself has told of."""
+        self._root = event.root
+        self._lanes = {lane.index: lane for lane in event.lanes}
+        self._tasks = {task.video.relative: task for task in event.tasks}
+
+    def attempts(self, name: str) -> tuple[Attempt, ...]:
+        """The attempts at a video that have ended so far."""
+        return self._attempts.get(name, ())
+
     def _lanes_joined(self, plain: dict[str, Any]) -> LanesJoined:
         lanes = tuple(read_lane(item) for item in plain["lanes"])
         self._lanes.update((lane.index, lane) for lane in lanes)

@@ -41,7 +41,7 @@ from vidfleet.runner.stopping import Stop
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural, said
 from vidfleet.settings import RunSettings
-from vidfleet.worker.lanes import make_lanes, share_cores
+from vidfleet.worker.lanes import Lanes, make_lanes, share_cores
 from vidfleet.workloads.adjusted import Adjusted
 from vidfleet.workloads.base import Description, Workload
 
@@ -83,17 +83,21 @@ def run(
     workload: Workload,
     *,
     settings: RunSettings | None = None,
-    executor: str = "local",
+    executor: str = "",
     show: TextIO | None = None,
     plain: bool | None = None,
     stop: Stop | None = None,
 ) -> Summary:
     """Run ``workload`` on every video below ``root`` that is not done yet.
 
-    ``show`` is a stream for the progress display (nothing: no display); ``stop`` lets another thread or a signal
-    handler end the run. Raises UsageError and SetupError before anything was touched.
+    ``executor`` says where, instead of the settings' own. ``show`` is a stream for the progress display (nothing: no
+    display); ``stop`` lets another thread or a signal handler end the run. Raises UsageError and SetupError before
+    anything was touched.
     """
-    return execute(prepare(root, workload, settings=settings), executor=executor, show=show, plain=plain, stop=stop)
+    settings = settings or RunSettings()
+    if executor:
+        settings = replace(settings, executor=executor)
+    return execute(prepare(root, workload, settings=settings), show=show, plain=plain, stop=stop)
 
 
 def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSettings | None = None) -> Prepared:
@@ -108,7 +112,7 @@ def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSe
         raise UsageError("--only failed and --no-retry-failed leave nothing to run")
     workload = Adjusted(workload, settings.depends, settings.resume_stage)
     description = workload.describe(top)
-    lanes = make_lanes(settings)
+    lanes = Lanes(()) if settings.executor == "slurm" else make_lanes(settings)  # its nodes have theirs
     base = (settings.output or top).absolute()
     known = read_learnt(base, description.name)
     plan = make_plan(found.videos, description, settings, known)
@@ -119,25 +123,28 @@ def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSe
 def execute(
     prepared: Prepared,
     *,
-    executor: str = "local",
     show: TextIO | None = None,
     plain: bool | None = None,
     stop: Stop | None = None,
 ) -> Summary:
     """Run what was planned."""
+    if prepared.settings.executor == "slurm":
+        from vidfleet.runner.slurm.run import execute as execute_on_slurm
+
+        return execute_on_slurm(prepared, show=show, plain=plain, stop=stop or Stop())
     started_at, plan = time.time(), prepared.plan
-    notices = prepared.notices + _end_leftovers(prepared)
+    notices = prepared.notices + end_what_is_left(prepared)
     for stage in plan.claimed:
         bury_dead(stage)
     if not plan.tasks and not plan.adopted and all(outcome.state == "up_to_date" for outcome in plan.settled):
-        _remember_root(prepared)
+        note_root(prepared)
         return Summary(plan.settled, None, started_at, time.time(), notices=notices)
     if prepared.settings.check_disk:
-        check_room(plan.tasks, prepared.description, _existing(prepared.base))
-    folder = _make_folder(prepared)
-    claims, made_by, foretold = Claims(folder.path), _made_by(folder), Foretold(started_at)
+        check_room(plan.tasks, prepared.description, nearest(prepared.base))
+    folder = make_folder(prepared)
+    claims, made_by, foretold = Claims(folder.path), made_by_run(folder), Foretold(started_at)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
-    _remember_unreadable(prepared)
+    note_unreadable(prepared)
     lanes = _needed(prepared)
     stop = stop or Stop()
     with _listening(show, plain, folder, foretold) as listeners:
@@ -148,7 +155,7 @@ def execute(
         if alone := outlasting_in_run(foretold.forecast):
             tell(Notice(alone))
         execution = _work(
-            prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick,
+            prepared, lanes, folder, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick,
             stop=stop, forecast=foretold.forecast,
         )  # fmt: skip
         ended_at = time.time()
@@ -193,13 +200,14 @@ def _started(prepared: Prepared, lanes: tuple[Lane, ...], settled: tuple[Outcome
     )  # fmt: skip
 
 
-def _existing(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     folder = folder.absolute()
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
-def _make_folder(prepared: Prepared) -> RunFolder:
+def make_folder(prepared: Prepared) -> RunFolder:
+    """Make the run's folder, with its plan in it; raises UsageError or SetupError where it cannot be made."""
     try:
         folder = RunFolder.create(prepared.base)
     except OSError as error:
@@ -213,17 +221,17 @@ def _make_folder(prepared: Prepared) -> RunFolder:
             "Mirror the outputs somewhere else with --output DIR."
         ) from error
     write_plan(prepared, folder.path)
-    _remember_root(prepared)
+    note_root(prepared)
     return folder
 
 
-def _remember_root(prepared: Prepared) -> None:
+def note_root(prepared: Prepared) -> None:
     """Also of a run that has nothing to do: its root may have been moved, and its outputs are still its own."""
     if prepared.settings.output:
         remember_root(prepared.base, prepared.root)
 
 
-def _end_leftovers(prepared: Prepared) -> tuple[str, ...]:
+def end_what_is_left(prepared: Prepared) -> tuple[str, ...]:
     """What a killed run has left running holds memory and GPUs; a sentence where there was any."""
     dead = dead_runs(prepared.base)
     ended = end_leftovers(dead)
@@ -242,14 +250,15 @@ def _every_video(plan: Plan) -> Iterator[Video]:
     yield from (outcome.video for outcome in plan.settled)
 
 
-def _remember_unreadable(prepared: Prepared) -> None:
+def note_unreadable(prepared: Prepared) -> None:
     """So that ``--only failed`` and ``--no-retry-failed`` know of them too."""
     for outcome in prepared.plan.settled:
         if outcome.kind == "bad_input" and not outcome.video.no_file:
             remember_unreadable(stage_of(outcome.video, prepared.root, prepared.settings), outcome.reason)
 
 
-def _made_by(folder: RunFolder) -> MadeBy:
+def made_by_run(folder: RunFolder) -> MadeBy:
+    """What records say of how they were made."""
     return MadeBy({"version": vidfleet.__version__, "run": folder.id, "command": shlex.join(sys.argv)})
 
 
@@ -288,12 +297,12 @@ def _listening(show: TextIO | None, plain: bool | None, folder: RunFolder, foret
 
 
 def _work(
-    prepared: Prepared, lanes: tuple[Lane, ...], folder: RunFolder, executor_name: str, *,
+    prepared: Prepared, lanes: tuple[Lane, ...], folder: RunFolder, *,
     claims: Claims, made_by: MadeBy, tell: Callable[[Event], None], tick: Callable[[float], None], stop: Stop,
     forecast: Forecast,
 ) -> Execution:  # fmt: skip
     """Open the lanes, work, and leave nothing running whatever happens."""
-    executor = make_executor(executor_name)
+    executor = make_executor(prepared.settings.executor)
     execution = Execution(
         prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
         executor=executor, settings=prepared.settings, claims=claims, folder=folder, tell=tell, tick=tick,

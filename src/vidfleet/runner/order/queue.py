@@ -159,6 +159,11 @@ class Queue:
             return len(running) < max(1, len(self._lanes) // 2)
         return True
 
+    def add(self, cases: Sequence[Case]) -> None:
+        """Have further cases wait behind all others; longest first, they are no longer than those before them."""
+        for case in cases:
+            self._waiting[case.task.video.position % len(self._waiting)].append(case)
+
     def put_back(self, case: Case, failed_on: Lane) -> None:
         """Have a case tried again, somewhere else."""
         case.avoid = failed_on
