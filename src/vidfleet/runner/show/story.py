@@ -25,8 +25,7 @@ from vidfleet.runner.events import (
     RunStarted,
     VideoEnded,
 )
-from vidfleet.runner.ledger import read_ledger
-from vidfleet.runner.lines import read_attempt, read_lane, read_log_name, to_events
+from vidfleet.runner.lines import read_attempt, read_lane, read_log_name
 from vidfleet.runner.reading import open_regular
 
 if TYPE_CHECKING:
@@ -120,7 +119,9 @@ class _Telling:
         self._outcomes: dict[str, Outcome] = {}
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
         self._under_way: dict[str, tuple[AttemptStarted, float]] = {}
-        for at, event in to_events(read_ledger(run.ledger)):
+        from vidfleet.runner.slurm.outside import told
+
+        for at, event in told(run):
             self._last_at = at
             self._take(event, at)
 

@@ -151,7 +151,7 @@ class Drive:
             return
         if outcome.state == "up_to_date":
             self._late.setdefault(name, (time.monotonic(), outcome, heard))
-        elif outcome.state in ("done", "failed") or (outcome.state == "blocked" and outcome.kind != "claimed"):
+        elif is_final(outcome):
             self._settle(task, outcome, heard)
 
     def _settle(self, task: Task, outcome: Outcome, heard: Heard | None = None) -> None:
@@ -298,3 +298,8 @@ class Drive:
             state, reason = "interrupted", "the run ended before it was done"
         log = run_folder(self._place).log_name(task.video) if attempts else ""
         self._settle(task, Outcome(task.video, state, "", reason, attempts, task.probe, log))
+
+
+def is_final(outcome: Outcome) -> bool:
+    """Whether what one element says of a video is the run's word: not where another has it, or it is to go on."""
+    return outcome.state in ("done", "failed") or (outcome.state == "blocked" and outcome.kind != "claimed")

@@ -64,6 +64,7 @@ class Jobs:
             batch_script(self._place, self._orders.word, first), self._all_options(),
             name=f"{self._place.jobs_prefix}{first}", count=len(shares),
         )  # fmt: skip
+        self._place.over.unlink(missing_ok=True)
         self._add(Submission(job, first, len(shares), ",".join(sorted(self.excluded))))
         self._place.remember(self._submissions)
         return job

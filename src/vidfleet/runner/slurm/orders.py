@@ -46,9 +46,11 @@ class Orders:
 
     def is_alike(self, other: Orders) -> bool:
         """Whether they mean the same work; where elements run, and who follows them, makes no difference."""
-        return replace(self, word="", settings=_what_matters(self.settings)) == replace(
-            other, word="", settings=_what_matters(other.settings)
-        )
+        return self._what() == other._what()
+
+    def _what(self) -> tuple[object, ...]:
+        work = json.dumps(to_plain(self.workload), sort_keys=True)
+        return self.root, self.base, work, _what_matters(self.settings), self.name, self.fingerprint
 
 
 def _what_matters(settings: RunSettings) -> RunSettings:

@@ -82,6 +82,8 @@ def _goes_on(base: Path, orders: Orders) -> RunFolder | None:
     place = Place.of(last[0].path)
     place.check()
     is_at_work = any(not state.is_over for state in site.look(place.jobs_prefix))
+    if not is_at_work:
+        place.touch(place.over)
     if place.stop.exists():
         if is_at_work:
             raise UsageError("the Slurm jobs over this folder are being ended: try again when they are gone")
@@ -299,14 +301,14 @@ class _TakenUp(_Run):
             teller.forecast.apply(event, at)
         left = tuple(task for task in found.tasks if task.video.relative not in found.outcomes)
         teller.at = time.time()
+        names = {task.video.relative for task in found.tasks}
+        before = [outcome for outcome in self.prepared.plan.settled if outcome.video.relative not in names]
         if teller.display:
-            teller.display.show(
-                RunStarted(
-                    str(self.prepared.root), self.prepared.description.name, found.lanes, left,
-                    (*self.prepared.plan.settled, *found.outcomes.values()), self.prepared.known,
-                    self.prepared.settings.schedule,
-                )
+            started = RunStarted(
+                str(self.prepared.root), self.prepared.description.name, found.lanes, left,
+                (*before, *found.outcomes.values()), self.prepared.known, self.prepared.settings.schedule,
             )  # fmt: skip
+            teller.display.show(started)
         teller.tell(Notice(f"its jobs are followed again: {plural(len(found.outcomes), 'video')} ended before"))
 
 
