@@ -114,7 +114,7 @@ class _Telling:
         self._started_at = self._last_at = 0.0
         self._ended: RunEnded | None = None
         self._notices: list[str] = []
-        self._lanes: tuple[Lane, ...] = ()
+        self._lanes: dict[int, Lane] = {}
         """Those that have joined since it began."""
         self._outcomes: dict[str, Outcome] = {}
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
@@ -145,7 +145,7 @@ class _Telling:
 
     def _heed_lanes(self, event: LanesJoined | LanesLeft | LaneLost) -> None:
         if isinstance(event, LanesJoined):
-            self._lanes += event.lanes
+            self._lanes.update((lane.index, lane) for lane in event.lanes)
             return
         lost = {event.lane.index} if isinstance(event, LaneLost) else {lane.index for lane in event.lanes}
         for name in [name for name, (begun, _) in self._under_way.items() if begun.lane.index in lost]:
@@ -162,7 +162,7 @@ class _Telling:
         settled = [outcome for outcome in started.settled if outcome.video.relative]
         outcomes = [*settled, *(self._outcome(task, standing) for task in started.tasks)]
         used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
-        lanes = tuple(lane for lane in (*started.lanes, *self._lanes) if not lane.spare or lane.index in used)
+        lanes = tuple(lane for lane in (*started.lanes, *self._lanes.values()) if not lane.spare or lane.index in used)
         summary = Summary(
             tuple(outcomes), self._run.path, self._started_at, self._last_at, lanes,
             stopped_by=self._ended.stopped_by if self._ended else "",  # type: ignore[arg-type]

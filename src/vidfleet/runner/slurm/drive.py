@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -12,9 +13,11 @@ from vidfleet.data import Outcome
 from vidfleet.runner.events import AttemptEnded, LanesJoined, LanesLeft, Notice, VideoEnded
 from vidfleet.runner.failures import INTERRUPTED
 from vidfleet.runner.slurm import ending
-from vidfleet.runner.slurm.orders import run_folder
+from vidfleet.runner.slurm.follow import is_final
+from vidfleet.runner.slurm.orders import read_share, run_folder
 from vidfleet.runner.slurm.shares import cut, how_many
 from vidfleet.runner.slurm.site import SlurmError
+from vidfleet.runner.slurm.suspects import Held, Suspects
 from vidfleet.runner.slurm.words import UNFIT, why
 from vidfleet.runner.text import one_line, plural
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from vidfleet.runner.order.forecast import Forecast
     from vidfleet.runner.slurm.follow import Follower
     from vidfleet.runner.slurm.jobs import Death, Jobs
+    from vidfleet.runner.slurm.orders import Orders
     from vidfleet.runner.slurm.place import ElementStart, Place
     from vidfleet.runner.stopping import Stop
     from vidfleet.settings import RunSettings
@@ -49,26 +53,32 @@ class Drive:
     """One run's elements and outcomes, as its driver sees them."""
 
     def __init__(
-        self, tasks: Sequence[Task], today: dict[str, Task], *, place: Place, jobs: Jobs, follower: Follower,
-        settings: RunSettings, forecast: Forecast, tell: Callable[[Event, Heard | None], None],
+        self, tasks: Sequence[Task], today: dict[str, Task], *, place: Place, orders: Orders, jobs: Jobs,
+        follower: Follower, settings: RunSettings, forecast: Forecast, tell: Callable[[Event, Heard | None], None],
         tick: Callable[[float], None], stop: Stop, most_elements: int,
     ) -> None:  # fmt: skip
         """``tasks`` are all of the run; ``today`` those that still have to run, with their stages."""
         self._open = {task.video.relative: task for task in tasks}
         """What has no outcome yet."""
         self._today = today
-        self._place, self._jobs, self._follower = place, jobs, follower
+        self._place, self._orders, self._jobs, self._follower = place, orders, jobs, follower
         self._settings, self._forecast = settings, forecast
         self._tell, self._tick, self._stop = tell, tick, stop
         self._most_elements = most_elements
         self.outcomes: dict[str, Outcome] = {}
         self.notices: list[str] = []
-        self.lanes: list[Lane] = []
+        self.lanes: dict[int, Lane] = {}
+        """All that there were, by index."""
         self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
+        self.handed_in = ""
+        """What was submitted last, in words."""
         self.has_let_go = False
         """We leave, and the elements go on."""
         self._late: dict[str, tuple[float, Outcome, Heard]] = {}
         """Done, an element says, but by whom we have not read yet."""
+        self._suspects = Suspects(settings.quarantine)
+        self._again: list[str] = []
+        """What has failed on nodes that were left out since."""
         self._woken = threading.Event()
         self._next_look = 0.0
         self._look_s = _LEAST_LOOK_S
@@ -109,6 +119,7 @@ class Drive:
             self._woken.wait(max(_BETWEEN_POLLS_S, min(took_s * _POLL_SHARE, _MOST_LOOK_S)))
             self._woken.clear()
         self.hear()
+        self._tell_held(self._suspects.rest())
         self._settle_late(0.0)
         for task in list(self._open.values()):
             self._leave(task)
@@ -129,20 +140,26 @@ class Drive:
     def _take(self, which: ElementStart, event: Event, heard: Heard) -> None:
         match event:
             case VideoEnded(task, outcome):
-                self._take_outcome(task, outcome, heard)
+                if not self._suspects.hold(which, Held(task, outcome, heard)):
+                    self._take_outcome(task, outcome, heard)
             case Notice(text):
                 if text not in self.notices:  # each node says the same of itself
                     self.notices.append(text)
                     self._tell(event, heard)
-            case AttemptEnded(task, attempt) if attempt.kind == INTERRUPTED and not self.stopped_by:
-                self._tell(replace(event, will_retry=True), heard)
+            case AttemptEnded(_, attempt):
+                goes_on = attempt.kind == INTERRUPTED and not self.stopped_by
+                self._tell(replace(event, will_retry=True) if goes_on else event, heard)
+                for bad in self._suspects.attempt(which, attempt):
+                    self._leave_out(bad)
+                self._tell_held(self._suspects.cleared(which, has_ended=False))
             case LanesLeft():
+                self._tell_held(self._suspects.cleared(which, has_ended=True))
                 self._tell(event, heard)
-                self._next_look = 0.0
-                self._heed_end(self._follower.ended(which) or "")
+                self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
+                self._heed_end(which, self._follower.ended(which) or "")
             case _:
                 if isinstance(event, LanesJoined):
-                    self.lanes += event.lanes
+                    self.lanes.update((lane.index, lane) for lane in event.lanes)
                 self._tell(event, heard)
 
     def _take_outcome(self, task: Task, outcome: Outcome, heard: Heard) -> None:
@@ -153,6 +170,24 @@ class Drive:
             self._late.setdefault(name, (time.monotonic(), outcome, heard))
         elif is_final(outcome):
             self._settle(task, outcome, heard)
+
+    def _tell_held(self, failures: Iterable[Held]) -> None:
+        for held in failures:
+            self._take_outcome(held.task, held.outcome, held.heard)
+
+    def _leave_out(self, which: ElementStart) -> None:
+        """Give a node's videos to others, those too that have failed on it."""
+        node = self._node_of(which)
+        self._say(f"{node} fails while others succeed: it gets no more videos in this run")
+        self._jobs.excluded.add(node)
+        for held in self._suspects.forget(which):
+            name = held.task.video.relative
+            self._again.append(name)
+            with contextlib.suppress(OSError, KeyError):  # else the others would leave it alone as failed
+                self._today[name].stage.error.unlink(missing_ok=True)
+        with contextlib.suppress(SlurmError):
+            self._jobs.end(which.share)
+        self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
 
     def _settle(self, task: Task, outcome: Outcome, heard: Heard | None = None) -> None:
         self._late.pop(task.video.relative, None)
@@ -166,11 +201,16 @@ class Drive:
             if time.monotonic() - since >= after_s:
                 self._settle(self._open[name], outcome, replace(heard, element="", line=0))
 
-    def _heed_end(self, stopped_by: str) -> None:
+    def _heed_end(self, which: ElementStart, stopped_by: str) -> None:
         """What no other video could do better at ends all elements."""
+        if stopped_by == "interrupt" and not self.stopped_by:
+            self._say(f"element {which.share} was told to leave {self._node_of(which)}", keep=False)
         if stopped_by in ("setup", "disk_full") and not self.stopped_by:
             self.stopped_by = stopped_by  # type: ignore[assignment]  # one of the two
             self._end(drain=False)
+
+    def _node_of(self, which: ElementStart) -> str:
+        return next((lane.host for lane in self._follower.lanes(which)), "its node")
 
     # ---- what Slurm tells
 
@@ -195,22 +235,26 @@ class Drive:
 
     def _mourn(self, deaths: Iterable[Death]) -> None:
         """Say why elements are gone, and hand in again what they have left."""
-        lost = 0
+        lost: list[int] = []
         for death in deaths:
             last = [start for start in self._place.starts() if start.share == death.share][-1:]
-            if last and self._follower.ended(last[0]) == "":
+            if last and self._follower.ended(last[0]) == "" and death.share not in self._suspects.shares:
                 continue  # in order
-            lost += 1
+            lost.append(death.share)
             if last and self._follower.ended(last[0]) is None:
+                self._follower.have_left(self._follower.lanes(last[0]))
                 self._tell(LanesLeft(self._follower.lanes(last[0])), None)
             if death.state and death.state.exit_status in UNFIT and death.state.node:
                 self._jobs.excluded.add(death.state.node)
-            if not self.stopped_by:
+            if not self.stopped_by and death.share not in self._suspects.shares:
                 self._say(f"element {death.share} is gone: {why(death, self._place)}")
+        if not self._jobs.alive:
+            self._tell_held(self._suspects.rest())
         if not self.stopped_by and self._open and (lost or not self._jobs.alive):
             self._hand_in_again(lost)
 
-    def _hand_in_again(self, lost: int) -> None:
+    def _hand_in_again(self, lost: list[int]) -> None:
+        """What dead elements have left; all that is left, where no other is at work."""
         settled = len(self.outcomes)
         self._fruitless_rounds = self._fruitless_rounds + 1 if settled == self._settled_at_hand_in else 0
         if self._fruitless_rounds > _FRUITLESS_ROUNDS:
@@ -218,12 +262,17 @@ class Drive:
                 self._say(f"elements were handed in {_FRUITLESS_ROUNDS} times more, and nothing came of it")
                 self.stopped_by = "setup"
             return
-        left = [self._today[name] for name in self._open if name in self._today]
+        names = list(self._open)
+        if self._jobs.alive:
+            shares = [read_share(self._place, share, self._orders) for share in lost]
+            wanted = dict.fromkeys([*self._again, *(task.video.relative for tasks in shares for task in tasks)])
+            names = [name for name in wanted if name in self._open]
+        left = [self._today[name] for name in names if name in self._today]
         if not left:
             self._settle_done_before()
             return
         count = how_many(left, self._forecast, self._settings, self._most_elements)
-        count = min(count, max(lost, 1)) if self._jobs.alive else count
+        count = min(count, len(lost)) if self._jobs.alive else count
         try:
             self._submit(cut(left, count, self._forecast.weight))
         except SlurmError as error:
@@ -240,7 +289,8 @@ class Drive:
         self._settled_at_hand_in = len(self.outcomes)
         self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
         videos = sum(map(len, shares))
-        self._say(f"Slurm job {job}: {plural(len(shares), 'element')} for {plural(videos, 'video')}")
+        self.handed_in = f"Slurm job {job}: {plural(len(shares), 'element')} for {plural(videos, 'video')}"
+        self._say(self.handed_in, keep=False)
 
     def _tell_of_waiting(self) -> None:
         waiting = self._jobs.waiting()
@@ -298,8 +348,3 @@ class Drive:
             state, reason = "interrupted", "the run ended before it was done"
         log = run_folder(self._place).log_name(task.video) if attempts else ""
         self._settle(task, Outcome(task.video, state, "", reason, attempts, task.probe, log))
-
-
-def is_final(outcome: Outcome) -> bool:
-    """Whether what one element says of a video is the run's word: not where another has it, or it is to go on."""
-    return outcome.state in ("done", "failed") or (outcome.state == "blocked" and outcome.kind != "claimed")

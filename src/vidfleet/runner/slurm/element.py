@@ -20,7 +20,7 @@ import vidfleet
 from vidfleet.errors import SetupError, VidfleetError
 from vidfleet.executors.base import make_executor
 from vidfleet.runner.claims import Claims
-from vidfleet.runner.events import AttemptEnded, Notice, RunEnded, RunStarted
+from vidfleet.runner.events import AttemptEnded, LaneLost, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution
 from vidfleet.runner.failures import BY_NAME, DONE
 from vidfleet.runner.ledger import LEDGER_NAME, Ledger
@@ -31,7 +31,7 @@ from vidfleet.runner.provenance import MadeBy
 from vidfleet.runner.slurm import site
 from vidfleet.runner.slurm.feed import Feed
 from vidfleet.runner.slurm.orders import read_orders, run_folder
-from vidfleet.runner.slurm.place import ElementStart, Place
+from vidfleet.runner.slurm.place import FRUITLESS, REFUSED, ElementStart, Place
 from vidfleet.runner.stopping import Stop
 from vidfleet.runner.sweep import end_marked
 from vidfleet.worker.affinity import usable_cores
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from vidfleet.runner.slurm.orders import Orders
     from vidfleet.workloads.base import Description
 
-NO_WORKING_FOLDER, NO_RUN_FOLDER, NO_PYTHON, REFUSED, FRUITLESS = 81, 82, 83, 84, 85
-"""Exit statuses by which an element tells why it cannot work, also where it can write nothing."""
 _MOST_FRUITLESS = 5
 _VIDEOS_LOOKED_AT = 3
 
@@ -106,6 +104,8 @@ class Element:
         with Ledger(folder / LEDGER_NAME) as ledger, contextlib.closing(Live(folder)) as live:
 
             def tell(event: Event) -> None:
+                if self._stop.is_asked and isinstance(event, Notice | LaneLost):
+                    return  # Slurm signals our workers as well: nobody need hear of each
                 self._forecast.apply(event, time.time())
                 self._heed(event, feed)
                 ledger.write(replace(event, tasks=()) if isinstance(event, RunStarted) else event)

@@ -16,9 +16,9 @@ from vidfleet.runner.ledger import LEDGER_NAME, Heard
 from vidfleet.runner.lines import read_lane, to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from vidfleet.data import Attempt
+    from vidfleet.data import Attempt, Outcome
     from vidfleet.runner.events import Event
     from vidfleet.runner.lines import Reader
     from vidfleet.runner.slurm.place import ElementStart, Place
@@ -77,6 +77,8 @@ class Follower:
         self._merged: dict[str, int] = {}
         self._lanes: dict[str, tuple[Lane, ...]] = {}
         self._next_lane = 0
+        self._here: dict[int, Lane] = {}
+        self._gone: list[Lane] = []
         self._ahead_s = place.clock_ahead_s(place.path)
 
     def has_merged(self, plain: dict[str, Any], event: Event) -> None:
@@ -86,7 +88,17 @@ class Follower:
             self._merged[name] = max(int(plain.get("line", 0)), self._merged.get(name, 0))
         if isinstance(event, LanesJoined):
             self._lanes[name] = event.lanes
-            self._next_lane = max([self._next_lane, *(lane.index + 1 for lane in event.lanes)])
+            for lane in event.lanes:
+                self._here[lane.index] = lane
+                self._next_lane = max(self._next_lane, lane.index + 1)
+        elif isinstance(event, LanesLeft):
+            self.have_left(event.lanes)
+
+    def have_left(self, lanes: Iterable[Lane]) -> None:
+        """Know of lanes that have gone: if their like come again on their node, they are taken for the same."""
+        for lane in lanes:
+            if self._here.pop(lane.index, None):
+                self._gone.append(lane)
 
     def poll(self) -> list[tuple[ElementStart, Event, Heard]]:
         """What has happened since, in the order in which it has; what one element tells stays in its own order."""
@@ -142,6 +154,7 @@ class Follower:
                 return self._join(tail, plain)
             case "run_ended":
                 tail.ended = str(plain.get("stopped_by", ""))
+                self.have_left(tail.lanes)
                 return LanesLeft(tail.lanes)
         if "lane" in plain:
             index = plain["lane"]
@@ -150,13 +163,22 @@ class Follower:
             plain["lane"] = tail.lanes[index].index
         return self._reader.read(plain)
 
+    def _numbered(self, lane: Lane) -> Lane:
+        """The lane as the run counts it."""
+        like = next((gone for gone in self._gone if replace(gone, index=lane.index) == lane), None)
+        if like:
+            self._gone.remove(like)
+        else:
+            like, self._next_lane = replace(lane, index=self._next_lane), self._next_lane + 1
+        self._here[like.index] = like
+        return like
+
     def _join(self, tail: _Tail, plain: dict[str, Any]) -> LanesJoined | None:
         try:
             own = [read_lane(item) for item in plain["lanes"]]
         except (KeyError, TypeError, ValueError):
             return None
-        tail.lanes = tuple(replace(lane, index=self._next_lane + place) for place, lane in enumerate(own))
-        self._next_lane += len(own)
+        tail.lanes = tuple(map(self._numbered, own))
         joined = LanesJoined(tail.lanes)
         self._reader.read(to_plain(joined, 0.0))
         return joined
@@ -174,3 +196,8 @@ def _size(path: Path) -> int:
         return os.stat(path).st_size  # noqa: PTH116 - for each element, once a second
     except OSError:
         return 0
+
+
+def is_final(outcome: Outcome) -> bool:
+    """Whether what one element says of a video is the run's word: not where another has it, or it is to go on."""
+    return outcome.state in ("done", "failed") or (outcome.state == "blocked" and outcome.kind != "claimed")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.runner.slurm import site
 from vidfleet.runner.slurm.orders import write_share
-from vidfleet.runner.slurm.place import Submission
+from vidfleet.runner.slurm.place import NO_PYTHON, NO_RUN_FOLDER, NO_WORKING_FOLDER, Submission
 from vidfleet.runner.slurm.site import JobState
 from vidfleet.runner.slurm.wishes import LEAD_S
 
@@ -133,10 +133,9 @@ class Jobs:
         """The numbers of all arrays."""
         return [each.job for each in self._submissions]
 
-    def node_of(self, share: int) -> str:
-        """Where an element was last seen."""
-        state = self._states.get(share)
-        return state.node if state else ""
+    def end(self, share: int) -> None:
+        """End one element. Raises SlurmError."""
+        site.cancel(state for number, state in self._states.items() if number == share)
 
     def waiting(self) -> str:
         """Why elements wait, in Slurm's words, where none runs; empty where one does."""
@@ -151,8 +150,6 @@ def batch_script(place: Place, word: str, first: int) -> bytes:
 
     As the interpreter takes the shell's place, Slurm's signals to the batch script come to us.
     """
-    from vidfleet.runner.slurm.element import NO_PYTHON, NO_RUN_FOLDER, NO_WORKING_FOLDER
-
     folder, python = shlex.quote(str(place.path)), shlex.quote(sys.executable)
     lines = [
         "#!/bin/sh",

@@ -10,9 +10,7 @@ from vidfleet.runner.events import VideoEnded
 from vidfleet.runner.ledger import read_ledger
 from vidfleet.runner.lines import Reader, to_events
 from vidfleet.runner.slurm import ending, site
-from vidfleet.runner.slurm.drive import is_final
-from vidfleet.runner.slurm.follow import Follower
-from vidfleet.runner.slurm.orders import read_orders
+from vidfleet.runner.slurm.follow import Follower, is_final
 from vidfleet.runner.slurm.place import Place
 from vidfleet.runner.text import plural
 
@@ -87,6 +85,8 @@ def stop(run: RunFolder, *, drain: bool) -> tuple[bool, str] | None:
 
     Whether they were asked, and in words what came of it.
     """
+    from vidfleet.runner.slurm.orders import read_orders
+
     place = Place.of(run.path)
     if not run.may_go_on_alone() or run.has_ended():
         return None

@@ -24,6 +24,8 @@ from vidfleet.runner.reading import read_json, read_small
 from vidfleet.runner.writing import write_whole
 
 FOLDER = "slurm"
+NO_WORKING_FOLDER, NO_RUN_FOLDER, NO_PYTHON, REFUSED, FRUITLESS = 81, 82, 83, 84, 85
+"""Exit statuses by which an element tells why it cannot work, also where it can write nothing."""
 _START = re.compile(r"(\d+)-(\d+)")
 _CLOCK = "clock"
 _SCHEMA = 1

@@ -175,7 +175,7 @@ class _Run:
         self, place: Place, tasks: tuple[Task, ...], orders: Orders, follower: Follower, teller: _Teller
     ) -> Drive:
         return Drive(
-            tasks, {task.video.relative: task for task in self.prepared.plan.tasks}, place=place,
+            tasks, {task.video.relative: task for task in self.prepared.plan.tasks}, place=place, orders=orders,
             jobs=Jobs(place, orders, self.options), follower=follower, settings=self.prepared.settings,
             forecast=teller.forecast, tell=teller.tell, tick=teller.tick, stop=self.stop,
             most_elements=site.most_elements(),
@@ -212,7 +212,7 @@ class _Run:
         used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
         summary = Summary(
             outcomes, folder.path, self.started_at, ended_at,
-            lanes=tuple(lane for lane in drive.lanes if not lane.spare or lane.index in used),
+            lanes=tuple(lane for lane in drive.lanes.values() if not lane.spare or lane.index in used),
             stopped_by=drive.stopped_by, signal=self.stop.signal or 15, notices=(*notices, *drive.notices),
         )  # fmt: skip
         remember(prepared.base, prepared.description.name, summary.outcomes)
@@ -269,8 +269,7 @@ class _Begun(_Run):
                 teller.tell(RunEnded(time.time() - self.started_at, "setup"))
                 raise UsageError(f"{error}\nNothing was handed in.") from error
             if self.prepared.settings.detach:
-                words = f"{drive.notices[-1]}."
-                raise LetGoError(self.parting_words(words), status=0)
+                raise LetGoError(self.parting_words(drive.handed_in), status=0)
         return self.follow(drive, place, teller)
 
 
@@ -286,7 +285,7 @@ class _TakenUp(_Run):
                 drive = self.make_drive(place, found.tasks, read_orders(place), found.follower, teller)
                 for outcome in found.outcomes.values():
                     drive.has_outcome(outcome)
-                drive.lanes += found.all_lanes
+                drive.lanes.update(found.all_lanes)
                 self._show_where_it_is(found, teller)
                 if self.prepared.settings.detach:
                     raise LetGoError(self.parting_words("Its Slurm jobs were handed in before."), status=0)
@@ -321,7 +320,7 @@ class _Found:
         self.tasks: tuple[Task, ...] = ()
         self.outcomes: dict[str, Outcome] = {}
         self.lanes: tuple[Lane, ...] = ()
-        self.all_lanes: tuple[Lane, ...] = ()
+        self.all_lanes: dict[int, Lane] = {}
         self.notices: list[str] = []
         self.started_at = time.time()
         self.events: list[tuple[Event, float]] = []
@@ -340,7 +339,7 @@ class _Found:
                 self.outcomes[task.video.relative] = outcome
             case LanesJoined(lanes):
                 self.lanes += lanes
-                self.all_lanes += lanes
+                self.all_lanes.update((lane.index, lane) for lane in lanes)
             case LanesLeft(lanes):
                 self.lanes = tuple(lane for lane in self.lanes if lane not in lanes)
             case Notice(text):

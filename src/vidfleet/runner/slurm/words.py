@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidfleet.runner.slurm.element import FRUITLESS, NO_PYTHON, NO_RUN_FOLDER, NO_WORKING_FOLDER, REFUSED
+from vidfleet.runner.slurm.place import FRUITLESS, NO_PYTHON, NO_RUN_FOLDER, NO_WORKING_FOLDER, REFUSED
 from vidfleet.runner.text import one_line
 
 if TYPE_CHECKING:
