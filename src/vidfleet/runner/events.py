@@ -74,6 +74,15 @@ class LaneOut:
     """A lane gets no more videos in this run."""
 
     lane: Lane
+    reason: str = ""
+    """Why it is no more, where its machine was lost or taken away; empty where it fails while others succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneJoined:
+    """A lane is there that was not when the run began."""
+
+    lane: Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +101,14 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | AttemptStarted | AttemptProgress | AttemptEnded | VideoEnded | LaneLost | LaneOut | Notice | RunEnded
+    RunStarted
+    | AttemptStarted
+    | AttemptProgress
+    | AttemptEnded
+    | VideoEnded
+    | LaneLost
+    | LaneOut
+    | LaneJoined
+    | Notice
+    | RunEnded
 )

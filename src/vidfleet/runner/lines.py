@@ -16,6 +16,7 @@ from vidfleet.runner.events import (
     AttemptProgress,
     AttemptStarted,
     Event,
+    LaneJoined,
     LaneLost,
     LaneOut,
     Notice,
@@ -44,6 +45,7 @@ _TYPES: dict[type[Event], str] = {
     VideoEnded: "video_ended",
     LaneLost: "lane_lost",
     LaneOut: "lane_out",
+    LaneJoined: "lane_joined",
     Notice: "notice",
     RunEnded: "run_ended",
 }
@@ -113,10 +115,10 @@ def _fields_of(event: Event) -> dict[str, Any]:
             return {"video": task.video.relative, "will_retry": retry, **attempt_to_plain(attempt)}
         case VideoEnded(_, outcome):
             return _outcome(outcome)
-        case LaneLost(lane, reason):
-            return {"lane": lane.index, "reason": reason}
-        case LaneOut(lane):
-            return {"lane": lane.index}
+        case LaneJoined(lane):
+            return {"lane": lane_to_plain(lane)}
+        case LaneLost(lane, reason) | LaneOut(lane, reason):
+            return {"lane": lane.index, **({"reason": reason} if reason else {})}
         case Notice(text):
             return {"text": text}
         case RunEnded(seconds, stopped_by):
@@ -196,7 +198,8 @@ class _Reader:
             ),
             "attempt_ended": self._attempt_ended,
             "video_ended": lambda p: VideoEnded(self._task(p), self._outcome(p)),
-            "lane_out": lambda p: LaneOut(self._lane(p)),
+            "lane_out": lambda p: LaneOut(self._lane(p), str(p.get("reason", ""))),
+            "lane_joined": self._lane_joined,
             "lane_lost": lambda p: LaneLost(self._lane(p), str(p.get("reason", ""))),
             "notice": lambda p: Notice(str(p["text"])),
             "run_ended": lambda p: RunEnded(float(p.get("seconds", 0)), str(p.get("stopped_by", ""))),
@@ -214,6 +217,11 @@ class _Reader:
         tasks, lanes = tuple(self._tasks.values()), tuple(self._lanes.values())
         known, schedule = read_known(plain.get("known", {})), str(plain.get("schedule", ""))
         return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled, known, schedule)
+
+    def _lane_joined(self, plain: dict[str, Any]) -> LaneJoined:
+        lane = read_lane(plain["lane"])
+        self._lanes[lane.index] = lane
+        return LaneJoined(lane)
 
     def _attempt_ended(self, plain: dict[str, Any]) -> AttemptEnded:
         attempt = read_attempt(plain, self._lane(plain))

@@ -16,6 +16,7 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
+    LaneJoined,
     LaneLost,
     LaneOut,
     RunStarted,
@@ -145,10 +146,17 @@ class Forecast:
                     self._put_in(task)
             case VideoEnded(task):
                 self._take_out(task)
-            case LaneLost(lane):
-                self._busy.pop(lane.index, None)
-            case LaneOut(lane):
-                self._out.add(lane.index)
+            case LaneLost() | LaneOut() | LaneJoined():
+                self._change_lanes(event)
+
+    def _change_lanes(self, event: LaneLost | LaneOut | LaneJoined) -> None:
+        if isinstance(event, LaneJoined):
+            self._lanes = (*self._lanes, event.lane)
+            return
+        if isinstance(event, LaneOut):
+            self._out.add(event.lane.index)
+        if event.reason:
+            self._busy.pop(event.lane.index, None)
 
     def _start(self, event: RunStarted) -> None:
         self._lanes, self._by_position = event.lanes, event.schedule == "round-robin"

@@ -9,7 +9,9 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
+    LaneJoined,
     LaneLost,
+    LaneOut,
     Notice,
     RunStarted,
     VideoEnded,
@@ -194,6 +196,10 @@ def describe(event: Event, run_folder: Path | None) -> list[tuple[str, str]]:
             return [_describe_end(outcome, run_folder)]
         case LaneLost(lane, reason):
             return [("yellow", f"lost    lane {lane.label}: {one_line(reason)}; it is started again")]
+        case LaneJoined(lane):
+            return [("green", f"joined  lane {lane.label}")]
+        case LaneOut(lane, reason) if reason:
+            return [("yellow", f"gone    lane {lane.label}: {one_line(reason)}")]
         case Notice(text):
             return [("cyan", f"note    {one_line(text)}")]
     return []

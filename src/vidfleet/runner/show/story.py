@@ -17,6 +17,7 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptStarted,
     Event,
+    LaneJoined,
     LaneLost,
     Notice,
     RunEnded,
@@ -112,6 +113,7 @@ class _Telling:
         self._started: RunStarted | None = None
         self._started_at = self._last_at = 0.0
         self._ended: RunEnded | None = None
+        self._joined: list[Lane] = []
         self._notices: list[str] = []
         self._outcomes: dict[str, Outcome] = {}
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
@@ -131,6 +133,8 @@ class _Telling:
             case AttemptEnded(task, attempt):
                 self._under_way.pop(task.video.relative, None)
                 self._attempts[task.video.relative].append(attempt)
+            case LaneJoined(lane):
+                self._joined.append(lane)
             case LaneLost(lane):
                 lost = [name for name, (begun, _) in self._under_way.items() if begun.lane.index == lane.index]
                 for name in lost:
@@ -151,7 +155,7 @@ class _Telling:
         settled = [outcome for outcome in started.settled if outcome.video.relative]
         outcomes = [*settled, *(self._outcome(task, standing) for task in started.tasks)]
         used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
-        lanes = tuple(lane for lane in started.lanes if not lane.spare or lane.index in used)
+        lanes = tuple(lane for lane in (*started.lanes, *self._joined) if not lane.spare or lane.index in used)
         summary = Summary(
             tuple(outcomes), self._run.path, self._started_at, self._last_at, lanes,
             stopped_by=self._ended.stopped_by if self._ended else "",  # type: ignore[arg-type]
