@@ -121,6 +121,8 @@ class Device:
     driver: str = ""
     maker: Literal["", "NVIDIA", "AMD"] = ""
     """Empty where no driver told."""
+    host: str = ""
+    """The machine that has it, as people call it; empty where it is this one."""
 
     @property
     def model(self) -> str:
@@ -129,8 +131,13 @@ class Device:
 
     @property
     def label(self) -> str:
-        """A short name for people: ``gpu:0`` or ``cpu``."""
-        return f"gpu:{self.visible}" if self.kind == "gpu" else "cpu"
+        """A short name for people: ``gpu:0`` or ``cpu``; of another machine ``node3/gpu:0``."""
+        return self.place + (f"gpu:{self.visible}" if self.kind == "gpu" else "cpu")
+
+    @property
+    def place(self) -> str:
+        """What a name begins with: the machine, where it is not this one."""
+        return f"{self.host}/" if self.host else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +152,11 @@ class Lane:
     """The cores that its attempts keep to, near its GPU where that is known; any where there are none."""
     spare: bool = False
     """Used only where ``--per-gpu auto`` finds that one more at a time on its GPU pays."""
-    host: str = ""
-    """The machine that it is on, where a run has lanes on several."""
-    own_label: str = ""
-    """What its machine calls it, where ``index`` counts the lanes of several."""
 
     @property
     def label(self) -> str:
-        """``gpu:0``, or ``cpu:1`` where lanes are cores; with the host in front where a run has several."""
-        own = self.own_label or (self.device.label if self.device.kind == "gpu" else f"cpu:{self.index}")
-        return f"{self.host} {own}" if self.host else own
+        """``gpu:0``, or ``cpu:1`` where lanes are cores; on another machine ``node3/gpu:0``."""
+        return self.device.label if self.device.kind == "gpu" else f"{self.device.place}cpu:{self.index}"
 
 
 @dataclass(frozen=True, slots=True)

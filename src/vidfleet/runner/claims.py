@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vidfleet.data import Stage
 
 HEARTBEAT_S = 20.0
-_COMMON_NAME = "claim.json"
+COMMON_NAME = "claim.json"
 STALE_S = 90.0
 _LAST_BEAT_S = 5.0
 """A file server that does not answer keeps a beat waiting, but not the run's end."""
@@ -70,7 +70,7 @@ class Claims:
     def __init__(self, folder: Path | None = None) -> None:
         self._owner = Owner.me()
         self._held: dict[str, bytes] = {}
-        self._common, self._common_text = folder and folder / _COMMON_NAME, self._new_text()
+        self._common, self._common_text = folder and folder / COMMON_NAME, self._new_text()
         if self._common:
             self._common.write_bytes(self._common_text)
 

@@ -74,20 +74,19 @@ class LaneOut:
     """A lane gets no more videos in this run."""
 
     lane: Lane
+    reason: str = ""
+    """Why it is no more, where its machine was lost or taken away; empty where it fails while others succeed."""
+
+
+THROUGH = "through"
+"""The reason of a lane that is no more as its machine has nothing more to do: no news."""
 
 
 @dataclass(frozen=True, slots=True)
-class LanesJoined:
-    """Lanes have come that were not there when the run began."""
+class LaneJoined:
+    """A lane is there that was not when the run began."""
 
-    lanes: tuple[Lane, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LanesLeft:
-    """Lanes have gone, and what ran there with them: a cluster's machines come and go."""
-
-    lanes: tuple[Lane, ...]
+    lane: Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +112,7 @@ Event = (
     | VideoEnded
     | LaneLost
     | LaneOut
-    | LanesJoined
-    | LanesLeft
+    | LaneJoined
     | Notice
     | RunEnded
 )

@@ -6,7 +6,6 @@ the executor, and what it hears makes an outcome, a retry, or nothing.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import os
 import signal
@@ -18,16 +17,27 @@ from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
 from vidfleet.errors import ClaimedError, SetupError, UsageError
-from vidfleet.executors.base import Lost
+from vidfleet.executors.base import Gone, Joined, Lost, Told
 from vidfleet.runner import on_stop
 from vidfleet.runner import stage as staging
 from vidfleet.runner.deck import Deck, Staged, is_worth_reading_ahead
 from vidfleet.runner.devices import Devices
-from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, LaneOut, Notice, VideoEnded
-from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, recognise
+from vidfleet.runner.events import (
+    AttemptEnded,
+    AttemptProgress,
+    AttemptStarted,
+    LaneJoined,
+    LaneLost,
+    LaneOut,
+    Notice,
+    VideoEnded,
+)
+from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, NODE_LOST, Kind, SameError, recognise
 from vidfleet.runner.finish import finish, remember_failure
 from vidfleet.runner.order.queue import Case, Over, Queue, Running
 from vidfleet.runner.room.gate import Room
+from vidfleet.runner.roster import Roster
+from vidfleet.settings import time_limit_s
 from vidfleet.worker.messages import Progress, Ready, Start
 
 if TYPE_CHECKING:
@@ -42,10 +52,12 @@ if TYPE_CHECKING:
     from vidfleet.runner.provenance import MadeBy
     from vidfleet.runner.stopping import Stop
     from vidfleet.settings import RunSettings
+    from vidfleet.worker.messages import Failed, Finished
     from vidfleet.workloads.base import Description, Workload
 
 _BETWEEN_TICKS_S = 1.0
 _MEMORY_BACK_S = 30.0
+_ENDING = (signal.SIGTERM, signal.SIGKILL)
 
 
 class Execution:
@@ -66,9 +78,7 @@ class Execution:
             self._same_error.succeeded()
         self._places = len(at_first)
         """How many videos run at a time, spare lanes apart."""
-        self._idle = list(lanes)
-        self._lanes = lanes
-        self._usable = list(lanes)
+        self.roster = Roster(lanes)
         self._running: dict[str, Running] = {}
         self._waiting = len(tasks)
         self._more = more
@@ -97,7 +107,7 @@ class Execution:
         next_tick = time.monotonic()
         has_more_to_do = True
         self._fill_lanes()
-        while self._running:
+        while self._running or self._waits_for_lanes():
             next_look = min(next_tick, self.room.next_look)
             events = self._executor.wait(0.0 if has_more_to_do else max(next_look - time.monotonic(), 0.0))
             for event in events:
@@ -125,7 +135,7 @@ class Execution:
             self._offer_work()
 
     def _offer_work(self) -> None:
-        for lane in list(self._idle):
+        for lane in list(self.roster.idle):
             self._offer_work_to(lane)
         self._tell_of_starts()
 
@@ -142,7 +152,7 @@ class Execution:
         if self._more and not self._waiting and (more := self._more(not self._running)):
             self._queue.add([Case(task) for task in more])
             self._waiting += len(more)
-        usable = [lane for lane in self._usable if self.room.is_open(lane)]
+        usable = [lane for lane in self.roster.usable if self.room.is_open(lane)]
         case = self._queue.take(lane, list(self._running.values()), usable)
         self._waiting -= case is not None
         return case
@@ -178,7 +188,7 @@ class Execution:
             cores=lane.cores,
             variables=self.room.variables(lane),
         )
-        self._idle.remove(lane)
+        self.roster.idle.remove(lane)
         self._running[case.name] = Running(case, lane, time.time(), made.described)
         self.room.began(self._running[case.name], start.launch)
         self._starts.append(AttemptStarted(task, lane, len(case.attempts) + 1))
@@ -217,30 +227,27 @@ class Execution:
 
     def _has_gpu_alone(self, lane: Lane) -> bool:
         """A GPU that its driver knows, and no other lane on it."""
-        return bool(lane.device.uuid) and sum(other.device == lane.device for other in self._lanes) == 1
+        return bool(lane.device.uuid) and sum(other.device == lane.device for other in self.roster.lanes) == 1
 
     # ---- hearing of them
 
-    def _hear(self, event: LaneEvent) -> None:
-        message = event.message
-        if isinstance(message, Ready):
-            return
-        if isinstance(message, Lost):
-            self._tell(LaneLost(event.lane, message.reason))
-        running = self._running.get(message.attempt)
-        if running is None:
+    def _hear(self, event: LaneEvent | Told) -> None:
+        message = self._heed_lanes(event)
+        running = self._running.get(message.attempt) if message else None
+        if message is None or running is None:
             return
         if isinstance(message, Progress):
             task = running.case.task
             self._tell(AttemptProgress(task, running.lane, message.stage, message.share_done))
             return
-        if isinstance(message, Lost):
-            evidence = Evidence(declared_kind="crash", message=message.reason)
+        if isinstance(message, Lost | Gone):
+            kind = "crash" if isinstance(message, Lost) else NODE_LOST
+            evidence = Evidence(declared_kind=kind, message=message.reason)
         else:
             evidence = message.evidence
             self._tell_cold(evidence.cold_reason)
         del self._running[message.attempt]
-        self._free(running.lane)
+        self.roster.free(running.lane)
         if running.ended:  # it was --on-stop
             if trouble := on_stop.trouble(running.case.task, evidence):
                 self._notice(trouble)
@@ -250,8 +257,37 @@ class Execution:
         if self._goes_on_at_once(evidence) and not self.room.packs(running.lane):
             self._offer_work_to(running.lane)
 
-    def _free(self, lane: Lane) -> None:
-        bisect.insort(self._idle, lane, key=lambda lane: lane.index)
+    def _heed_lanes(self, event: LaneEvent | Told) -> Progress | Finished | Failed | Lost | Gone | None:
+        """See which lanes there are; what is told of an attempt, where anything is."""
+        if isinstance(event, Told):
+            self._notice(event.text)
+            return None
+        lane, message = event.lane, event.message
+        if isinstance(message, Joined):
+            self._admit(lane)
+        if isinstance(message, Lost):
+            self._tell(LaneLost(lane, message.reason))
+        if isinstance(message, Gone):
+            self._dismiss(lane, message.reason)
+        return None if isinstance(message, Ready | Joined) else message
+
+    def _waits_for_lanes(self) -> bool:
+        """Whether there is work, and not a single lane: some may come."""
+        return bool(self._waiting) and not self.roster.lanes and not self._is_ending()
+
+    def _admit(self, lane: Lane) -> None:
+        """A lane has joined."""
+        self.roster.admit(lane)
+        self._places += 1
+        self._devices.admit(lane)
+        self._tell(LaneJoined(lane))
+
+    def _dismiss(self, lane: Lane, reason: str) -> None:
+        """A lane is no more."""
+        self.roster.dismiss(lane)
+        self._places -= 1
+        self._queue.give_away(lane)
+        self._tell(LaneOut(lane, reason))
 
     def _goes_on_at_once(self, evidence: Evidence) -> bool:
         """Whether a lane gets its next video before what its last one has left is looked at.
@@ -276,7 +312,7 @@ class Execution:
     def _call_on_stop(self, running: Running, attempt: Attempt) -> None:
         """Before anything follows: a retry must not meet what this one has left, nor be ended in its place."""
         task, lane, name = running.case.task, running.lane, f"{running.case.name} on-stop"
-        self._idle.remove(lane)
+        self.roster.idle.remove(lane)
         self._running[name] = replace(running, ended=attempt)
         self._tell(AttemptProgress(task, lane, "--on-stop", -1.0))
         log = self._folder.log_path(task.video)
@@ -335,13 +371,13 @@ class Execution:
 
     def _quarantine(self, labels: tuple[str, ...]) -> None:
         if labels:
-            self._usable = [lane for lane in self._lanes if not self._devices.is_out(lane)]
+            self.roster.put_out(self._devices.is_out)
         for label in labels:
             self._notice(
                 f"{label} fails while others succeed: it gets no more videos in this run, and what failed on it is "
                 "tried on the others"
             )
-            for lane in self._lanes:
+            for lane in self.roster.lanes:
                 if lane.device.label == label:
                     self._queue.give_away(lane)
                     self._tell(LaneOut(lane))
@@ -365,13 +401,13 @@ class Execution:
         """Name the kind of end; where it is a good one, write the record and publish."""
         running, case, evidence = over.running, over.running.case, over.evidence
         attempt = Attempt(
-            number=len(case.attempts) + 1, lane=running.lane, host=self._host, started_at=running.started_at,
-            ended_at=over.ended_at, kind=DONE, reason="", evidence=evidence,
+            number=len(case.attempts) + 1, lane=running.lane, host=running.lane.device.host or self._host,
+            started_at=running.started_at, ended_at=over.ended_at, kind=DONE, reason="", evidence=evidence,
         )  # fmt: skip
         if running.gives_way and evidence.cancelled:
             return replace(attempt, kind=INTERRUPTED, reason="memory was short, and it was the youngest: it runs again")
         # A scheduler that takes the machine back signals every process on it, not only ours.
-        was_ended = evidence.declared_kind == "crash" or evidence.signal in (signal.SIGTERM, signal.SIGKILL)
+        was_ended = evidence.declared_kind in ("crash", NODE_LOST) or evidence.signal in _ENDING
         if evidence.cancelled or (was_ended and self._stop.times):
             return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
         kind = recognise(evidence)
@@ -470,12 +506,3 @@ class Execution:
         os.kill(os.getpid(), signal.SIGSTOP)
         for lane in lanes:
             self._executor.resume(lane)
-
-
-def time_limit_s(timeout: str, duration_s: float) -> float | None:
-    """Seconds that ``--timeout`` allows; ``5x`` needs a length, and allows any time where there is none."""
-    if not timeout:
-        return None
-    if timeout.endswith("x"):
-        return float(timeout[:-1]) * duration_s if duration_s else None
-    return float(timeout)

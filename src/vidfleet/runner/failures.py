@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vidfleet.data import Lane
 
 DONE = "done"
+NODE_LOST = "node_lost"
 INTERRUPTED = "interrupted"
 """No failure: the runner itself ended the attempt."""
 
@@ -166,6 +167,12 @@ KINDS: tuple[Kind, ...] = (
         blames_device=True,
     ),
     Kind(
+        NODE_LOST,
+        lambda e: e.declared_kind == NODE_LOST,
+        lambda e: e.message,
+        retries=3,
+    ),
+    Kind(
         "crash",
         lambda e: e.signal is not None or e.declared_kind == "crash",
         lambda e: e.message or _signal_in_words(e.signal),
@@ -195,6 +202,10 @@ def recognise(evidence: Evidence) -> Kind | None:
     return next((kind for kind in KINDS if kind.is_it(evidence)), None)
 
 
+_OF_ITS_OWN = ("bad_input", "timeout", "host_memory", "disk_full", NODE_LOST)
+"""Kinds that say nothing of other videos."""
+
+
 class SameError:
     """Notices that different videos fail with one and the same error and none succeeds: then it is no video's fault.
 
@@ -220,7 +231,7 @@ class SameError:
 
     def failed(self, kind: Kind, reason: str, position: int, device: Device, *names: str) -> bool:
         """Note a failure; True where enough different videos have failed alike. ``names`` are cut out of reasons."""
-        if self._has_success or kind.name in ("bad_input", "timeout", "host_memory", "disk_full"):
+        if self._has_success or kind.name in _OF_ITS_OWN:
             return False
         videos, devices = self._seen.setdefault(f"{kind.name}: {signature(reason, *names)}", (set(), set()))
         videos.add(position)

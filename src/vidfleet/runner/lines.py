@@ -16,10 +16,9 @@ from vidfleet.runner.events import (
     AttemptProgress,
     AttemptStarted,
     Event,
+    LaneJoined,
     LaneLost,
     LaneOut,
-    LanesJoined,
-    LanesLeft,
     Notice,
     RunEnded,
     RunStarted,
@@ -46,8 +45,7 @@ _TYPES: dict[type[Event], str] = {
     VideoEnded: "video_ended",
     LaneLost: "lane_lost",
     LaneOut: "lane_out",
-    LanesJoined: "lanes_joined",
-    LanesLeft: "lanes_left",
+    LaneJoined: "lane_joined",
     Notice: "notice",
     RunEnded: "run_ended",
 }
@@ -97,8 +95,6 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 def lane_to_plain(lane: Lane) -> dict[str, Any]:
     """Write a lane with its device."""
     plain = {"index": lane.index, "label": lane.label, "threads": lane.threads, "device": asdict(lane.device)}
-    if lane.host:
-        plain |= {"host": lane.host, "own_label": lane.own_label}
     return {**plain, "spare": True} if lane.spare else plain
 
 
@@ -119,24 +115,14 @@ def _fields_of(event: Event) -> dict[str, Any]:
             return {"video": task.video.relative, "will_retry": retry, **attempt_to_plain(attempt)}
         case VideoEnded(_, outcome):
             return _outcome(outcome)
-        case LaneLost() | LaneOut() | LanesJoined() | LanesLeft():
-            return _lanes(event)
+        case LaneJoined(lane):
+            return {"lane": lane_to_plain(lane)}
+        case LaneLost(lane, reason) | LaneOut(lane, reason):
+            return {"lane": lane.index, **({"reason": reason} if reason else {})}
         case Notice(text):
             return {"text": text}
         case RunEnded(seconds, stopped_by):
             return {"seconds": round(seconds, 3), "stopped_by": stopped_by}
-
-
-def _lanes(event: LaneLost | LaneOut | LanesJoined | LanesLeft) -> dict[str, Any]:
-    match event:
-        case LaneLost(lane, reason):
-            return {"lane": lane.index, "reason": reason}
-        case LaneOut(lane):
-            return {"lane": lane.index}
-        case LanesJoined(lanes):
-            return {"lanes": [lane_to_plain(lane) for lane in lanes]}
-        case LanesLeft(lanes):
-            return {"lanes": [lane.index for lane in lanes]}
 
 
 def _run_started(event: RunStarted) -> dict[str, Any]:
@@ -213,9 +199,8 @@ class Reader:
             ),
             "attempt_ended": self._attempt_ended,
             "video_ended": lambda p: VideoEnded(self._task(p), self._outcome(p)),
-            "lane_out": lambda p: LaneOut(self._lane(p)),
-            "lanes_joined": self._lanes_joined,
-            "lanes_left": lambda p: LanesLeft(tuple(self._lanes[index] for index in p["lanes"])),
+            "lane_out": lambda p: LaneOut(self._lane(p), str(p.get("reason", ""))),
+            "lane_joined": self._lane_joined,
             "lane_lost": lambda p: LaneLost(self._lane(p), str(p.get("reason", ""))),
             "notice": lambda p: Notice(str(p["text"])),
             "run_ended": lambda p: RunEnded(float(p.get("seconds", 0)), str(p.get("stopped_by", ""))),
@@ -239,11 +224,6 @@ class Reader:
         """The attempts at a video that have ended so far."""
         return self._attempts.get(name, ())
 
-    def _lanes_joined(self, plain: dict[str, Any]) -> LanesJoined:
-        lanes = tuple(read_lane(item) for item in plain["lanes"])
-        self._lanes.update((lane.index, lane) for lane in lanes)
-        return LanesJoined(lanes)
-
     def _run_started(self, plain: dict[str, Any]) -> RunStarted:
         self._root = plain["root"]
         self._lanes = {item["index"]: read_lane(item) for item in plain["lanes"]}
@@ -255,6 +235,11 @@ class Reader:
         tasks, lanes = tuple(self._tasks.values()), tuple(self._lanes.values())
         known, schedule = read_known(plain.get("known", {})), str(plain.get("schedule", ""))
         return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled, known, schedule)
+
+    def _lane_joined(self, plain: dict[str, Any]) -> LaneJoined:
+        lane = read_lane(plain["lane"])
+        self._lanes[lane.index] = lane
+        return LaneJoined(lane)
 
     def _attempt_ended(self, plain: dict[str, Any]) -> AttemptEnded:
         attempt = read_attempt(plain, self._lane(plain))
@@ -308,8 +293,7 @@ def read_attempt(plain: dict[str, Any], lane: Lane) -> Attempt:
 def read_lane(plain: dict[str, Any]) -> Lane:
     """Read what :func:`lane_to_plain` wrote."""
     threads, spare = plain.get("threads", 1), bool(plain.get("spare"))
-    host, own_label = str(plain.get("host", "")), str(plain.get("own_label", ""))
-    return Lane(plain["index"], _known(Device, plain["device"]), threads, spare=spare, host=host, own_label=own_label)
+    return Lane(plain["index"], _known(Device, plain["device"]), threads, spare=spare)
 
 
 def _known(kind: type[V], plain: dict[str, Any]) -> V:

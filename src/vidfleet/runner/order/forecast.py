@@ -16,10 +16,9 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
+    LaneJoined,
     LaneLost,
     LaneOut,
-    LanesJoined,
-    LanesLeft,
     RunStarted,
     VideoEnded,
 )
@@ -147,23 +146,19 @@ class Forecast:
                     self._put_in(task)
             case VideoEnded(task):
                 self._take_out(task)
-            case LaneLost() | LaneOut() | LanesJoined() | LanesLeft():
-                self._heed_lanes(event)
+            case LaneLost() | LaneOut() | LaneJoined():
+                self._change_lanes(event)
 
-    def _heed_lanes(self, event: LaneLost | LaneOut | LanesJoined | LanesLeft) -> None:
-        if isinstance(event, LaneLost):
-            self._busy.pop(event.lane.index, None)
+    def _change_lanes(self, event: LaneLost | LaneOut | LaneJoined) -> None:
+        if isinstance(event, LaneJoined):
+            index = event.lane.index  # it may have been there before, and come again
+            self._lanes = (*(lane for lane in self._lanes if lane.index != index), event.lane)
+            self._out.discard(index)
             return
         if isinstance(event, LaneOut):
             self._out.add(event.lane.index)
-            return
-        changed = {lane.index for lane in event.lanes}
-        self._lanes = tuple(lane for lane in self._lanes if lane.index not in changed)
-        for index in changed:
-            if busy := self._busy.pop(index, None):  # it runs again elsewhere
-                self._put_in(busy.task)
-        if isinstance(event, LanesJoined):
-            self._lanes += event.lanes
+        if event.reason and (busy := self._busy.pop(event.lane.index, None)) and isinstance(event, LaneOut):
+            self._put_in(busy.task)  # whoever ran it there may not be able to tell that it has ended
 
     def _start(self, event: RunStarted) -> None:
         self._lanes, self._by_position = event.lanes, event.schedule == "round-robin"

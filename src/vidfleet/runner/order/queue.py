@@ -191,7 +191,7 @@ class Queue:
 
 def _is_better_elsewhere(failed_on: Lane, lane: Lane, usable: Sequence[Lane]) -> bool:
     """Whether what failed on one lane waits for another than ``lane``: one of another GPU where there is one."""
-    if lane.device.kind == "gpu" and any(other.device.label != failed_on.device.label for other in usable):
+    if failed_on.device.label != "cpu" and any(other.device.label != failed_on.device.label for other in usable):
         return lane.device.label == failed_on.device.label
     return lane.index == failed_on.index and len(usable) > 1
 

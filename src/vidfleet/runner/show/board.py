@@ -11,9 +11,9 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
+    LaneJoined,
     LaneLost,
-    LanesJoined,
-    LanesLeft,
+    LaneOut,
     RunEnded,
     RunStarted,
     VideoEnded,
@@ -86,7 +86,7 @@ class Board:
                 self._end_video(task, outcome)
             case LaneLost(lane):
                 self.running.pop(lane.index, None)
-            case LanesJoined() | LanesLeft():
+            case LaneJoined() | LaneOut():
                 self._change_lanes(event)
             case RunEnded():
                 self.ended = event
@@ -134,13 +134,15 @@ class Board:
         self.counts.update(outcome.state for outcome in event.settled)
         self.failures += [o for o in event.settled if o.state in ("failed", "blocked")]
 
-    def _change_lanes(self, event: LanesJoined | LanesLeft) -> None:
-        changed = {lane.index for lane in event.lanes}
-        self.lanes = tuple(lane for lane in self.lanes if lane.index not in changed)
-        if isinstance(event, LanesJoined):
-            self.lanes += tuple(lane for lane in event.lanes if not lane.spare)
-        for index in changed:
-            self.running.pop(index, None)
+    def _change_lanes(self, event: LaneJoined | LaneOut) -> None:
+        """Of those that are no more, nothing is shown."""
+        lane = event.lane
+        if isinstance(event, LaneJoined):
+            known = [known for known in self.lanes if known.index != lane.index]  # it may come again
+            self.lanes = tuple(sorted((*known, lane), key=lambda known: known.index))
+        elif event.reason:
+            self.running.pop(lane.index, None)
+            self.lanes = tuple(known for known in self.lanes if known.index != lane.index)
 
     def _progress(self, lane: Lane, task: Task, stage: str, share_done: float) -> None:
         item = self.running.get(lane.index)

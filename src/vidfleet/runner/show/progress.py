@@ -6,12 +6,13 @@ import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from vidfleet.runner.events import (
+    THROUGH,
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
+    LaneJoined,
     LaneLost,
-    LanesJoined,
-    LanesLeft,
+    LaneOut,
     Notice,
     RunStarted,
     VideoEnded,
@@ -20,10 +21,10 @@ from vidfleet.runner.show.board import Board
 from vidfleet.runner.text import HarmlessStream, clock, ends, one_line, plural, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from vidfleet.data import Lane, Outcome
+    from vidfleet.data import Outcome
     from vidfleet.runner.events import Event
     from vidfleet.runner.show.lanes_view import LanesView
 
@@ -194,22 +195,15 @@ def describe(event: Event, run_folder: Path | None) -> list[tuple[str, str]]:
             return [("yellow", f"retry   {printable(task.video.relative)}: {attempt.kind}: {reason}")]
         case VideoEnded(_, outcome):
             return [_describe_end(outcome, run_folder)]
-        case LanesJoined(lanes) | LanesLeft(lanes):
-            verb = "join" if isinstance(event, LanesJoined) else "leave"
-            return [("cyan", f"{verb:<7} {_lane_names(lanes)}")] if lanes else []
         case LaneLost(lane, reason):
             return [("yellow", f"lost    lane {lane.label}: {one_line(reason)}; it is started again")]
+        case LaneJoined(lane):
+            return [("green", f"joined  lane {lane.label}")]
+        case LaneOut(lane, reason) if reason:
+            return [("" if reason == THROUGH else "yellow", f"gone    lane {lane.label}: {one_line(reason)}")]
         case Notice(text):
             return [("cyan", f"note    {one_line(text)}")]
     return []
-
-
-def _lane_names(lanes: Sequence[Lane]) -> str:
-    """``n1 cpu:0 cpu:1, n2 cpu:0``."""
-    by_host: dict[str, list[str]] = {}
-    for lane in lanes:
-        by_host.setdefault(lane.host, []).append(lane.label.removeprefix(lane.host).strip())
-    return ", ".join(printable(" ".join([host, *names]).strip()) for host, names in by_host.items())
 
 
 def _describe_start(event: RunStarted, run_folder: Path | None) -> list[tuple[str, str]]:

@@ -17,9 +17,9 @@ from vidfleet.runner.events import (
     AttemptEnded,
     AttemptStarted,
     Event,
+    LaneJoined,
     LaneLost,
-    LanesJoined,
-    LanesLeft,
+    LaneOut,
     Notice,
     RunEnded,
     RunStarted,
@@ -113,9 +113,8 @@ class _Telling:
         self._started: RunStarted | None = None
         self._started_at = self._last_at = 0.0
         self._ended: RunEnded | None = None
+        self._joined: dict[int, Lane] = {}
         self._notices: list[str] = []
-        self._lanes: dict[int, Lane] = {}
-        """Those that have joined since it began."""
         self._outcomes: dict[str, Outcome] = {}
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
         self._under_way: dict[str, tuple[AttemptStarted, float]] = {}
@@ -136,19 +135,17 @@ class _Telling:
             case AttemptEnded(task, attempt):
                 self._under_way.pop(task.video.relative, None)
                 self._attempts[task.video.relative].append(attempt)
-            case LanesJoined() | LanesLeft() | LaneLost():
-                self._heed_lanes(event)
+            case LaneJoined(lane):
+                self._joined[lane.index] = lane
+            case LaneLost(_, reason) | LaneOut(_, reason) if reason:  # else it ends what it runs
+                self._lose(event.lane)
             case VideoEnded(_, outcome):
                 self._outcomes[outcome.video.relative] = outcome
             case RunEnded():
                 self._ended = event
 
-    def _heed_lanes(self, event: LanesJoined | LanesLeft | LaneLost) -> None:
-        if isinstance(event, LanesJoined):
-            self._lanes.update((lane.index, lane) for lane in event.lanes)
-            return
-        lost = {event.lane.index} if isinstance(event, LaneLost) else {lane.index for lane in event.lanes}
-        for name in [name for name, (begun, _) in self._under_way.items() if begun.lane.index in lost]:
+    def _lose(self, lane: Lane) -> None:
+        for name in [name for name, (begun, _) in self._under_way.items() if begun.lane.index == lane.index]:
             del self._under_way[name]
 
     def story(self) -> Story:
@@ -162,7 +159,7 @@ class _Telling:
         settled = [outcome for outcome in started.settled if outcome.video.relative]
         outcomes = [*settled, *(self._outcome(task, standing) for task in started.tasks)]
         used = {attempt.lane.index for outcome in outcomes for attempt in outcome.attempts}
-        lanes = tuple(lane for lane in (*started.lanes, *self._lanes.values()) if not lane.spare or lane.index in used)
+        lanes = tuple(lane for lane in (*started.lanes, *self._joined.values()) if not lane.spare or lane.index in used)
         summary = Summary(
             tuple(outcomes), self._run.path, self._started_at, self._last_at, lanes,
             stopped_by=self._ended.stopped_by if self._ended else "",  # type: ignore[arg-type]

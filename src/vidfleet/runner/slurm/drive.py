@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Outcome
-from vidfleet.runner.events import AttemptEnded, LanesJoined, LanesLeft, Notice, VideoEnded
+from vidfleet.runner.events import AttemptEnded, LaneJoined, LaneOut, Notice, VideoEnded
 from vidfleet.runner.failures import INTERRUPTED
 from vidfleet.runner.slurm import ending
 from vidfleet.runner.slurm.follow import is_final
@@ -77,6 +77,7 @@ class Drive:
         self._late: dict[str, tuple[float, Outcome, Heard]] = {}
         """Done, an element says, but by whom we have not read yet."""
         self._suspects = Suspects(settings.quarantine)
+        self._ended: set[ElementStart] = set()
         self._again: list[str] = []
         """What has failed on nodes that were left out since."""
         self._woken = threading.Event()
@@ -152,14 +153,12 @@ class Drive:
                 for bad in self._suspects.attempt(which, attempt):
                     self._leave_out(bad)
                 self._tell_held(self._suspects.cleared(which, has_ended=False))
-            case LanesLeft():
-                self._tell_held(self._suspects.cleared(which, has_ended=True))
+            case LaneOut(_, reason) if reason:
                 self._tell(event, heard)
-                self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
                 self._heed_end(which, self._follower.ended(which) or "")
             case _:
-                if isinstance(event, LanesJoined):
-                    self.lanes.update((lane.index, lane) for lane in event.lanes)
+                if isinstance(event, LaneJoined):
+                    self.lanes[event.lane.index] = event.lane
                 self._tell(event, heard)
 
     def _take_outcome(self, task: Task, outcome: Outcome, heard: Heard) -> None:
@@ -202,7 +201,12 @@ class Drive:
                 self._settle(self._open[name], outcome, replace(heard, element="", line=0))
 
     def _heed_end(self, which: ElementStart, stopped_by: str) -> None:
-        """What no other video could do better at ends all elements."""
+        """An element has ended in order. What no other video could do better at ends all others, too."""
+        if which in self._ended:
+            return
+        self._ended.add(which)
+        self._tell_held(self._suspects.cleared(which, has_ended=True))
+        self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
         if stopped_by == "interrupt" and not self.stopped_by:
             self._say(f"element {which.share} was told to leave {self._node_of(which)}", keep=False)
         if stopped_by in ("setup", "disk_full") and not self.stopped_by:
@@ -210,7 +214,7 @@ class Drive:
             self._end(drain=False)
 
     def _node_of(self, which: ElementStart) -> str:
-        return next((lane.host for lane in self._follower.lanes(which)), "its node")
+        return next((lane.device.host for lane in self._follower.lanes(which)), "its node")
 
     # ---- what Slurm tells
 
@@ -243,7 +247,8 @@ class Drive:
             lost.append(death.share)
             if last and self._follower.ended(last[0]) is None:
                 self._follower.have_left(self._follower.lanes(last[0]))
-                self._tell(LanesLeft(self._follower.lanes(last[0])), None)
+                for lane in self._follower.lanes(last[0]):
+                    self._tell(LaneOut(lane, "its element is gone"), None)
             if death.state and death.state.exit_status in UNFIT and death.state.node:
                 self._jobs.excluded.add(death.state.node)
             if not self.stopped_by and death.share not in self._suspects.shares:

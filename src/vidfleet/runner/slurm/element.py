@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import vidfleet
 from vidfleet.errors import SetupError, VidfleetError
-from vidfleet.executors.base import make_executor
-from vidfleet.runner.claims import Claims
+from vidfleet.executors.base import Ground, make_executor
+from vidfleet.runner.claims import COMMON_NAME, Claims
 from vidfleet.runner.events import AttemptEnded, LaneLost, Notice, RunEnded, RunStarted
 from vidfleet.runner.execute import Execution
 from vidfleet.runner.failures import BY_NAME, DONE
@@ -108,7 +108,7 @@ class Element:
                     return  # Slurm signals our workers as well: nobody need hear of each
                 self._forecast.apply(event, time.time())
                 self._heed(event, feed)
-                ledger.write(replace(event, tasks=()) if isinstance(event, RunStarted) else event)
+                ledger.write(_seen_from_afar(event) if isinstance(event, RunStarted) else event)
                 live.take(event)
 
             known = read_learnt(orders.base, description.name)
@@ -125,13 +125,16 @@ class Element:
         self, tasks: list[Task], lanes: tuple[Lane, ...], claims: Claims, feed: Feed, description: Description,
         folder: Path, tell: Callable[[Event], None], live: Live,
     ) -> str:  # fmt: skip
-        orders, executor, run = self._orders, make_executor("local"), run_folder(self._place)
+        orders, run = self._orders, run_folder(self._place)
+        executor = make_executor(replace(orders.settings, executor="local"))
         workload = Adjusted(orders.workload, orders.settings.depends, orders.settings.resume_stage)
         made_by = MadeBy({"version": vidfleet.__version__, "run": run.id, "command": f"slurm element {folder.name}"})
         self._stop.arm(executor.wake)
         stopped_by = "interrupt" if self._stop.is_asked else ""
         try:
-            executor.open(lanes, f"{run.id}/{folder.name}")
+            token = folder / COMMON_NAME
+            ground = Ground(orders.root, orders.base, token, token.read_bytes(), ())
+            executor.open(lanes, f"{run.id}/{folder.name}", ground)
             with claims.beating():
                 tasks = tasks or feed.more(True)
                 while tasks and not stopped_by:
@@ -191,6 +194,12 @@ class Element:
                 return folder
 
 
+def _seen_from_afar(event: RunStarted) -> RunStarted:
+    """As our ledger has it: the driver knows the videos, but not where our lanes are."""
+    lanes = tuple(replace(lane, device=replace(lane.device, host=node())) for lane in event.lanes)
+    return replace(event, lanes=lanes, tasks=())
+
+
 def _is_there(task: Task) -> bool:
     try:
         status = task.video.path.stat()
@@ -211,7 +220,7 @@ def _lanes(orders: Orders) -> tuple[tuple[Lane, ...], tuple[str, ...]]:
             lanes = lanes[:given]
         first = sum(not lane.spare for lane in lanes)
         lanes = tuple(replace(lane, threads=max(1, given // max(first, 1)), cores=()) for lane in lanes)
-    return tuple(replace(lane, host=node(), own_label=lane.label) for lane in lanes), made.notices
+    return lanes, made.notices
 
 
 def _put_back(place: Place, share: int) -> int:

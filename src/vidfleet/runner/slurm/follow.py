@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.data import Lane
-from vidfleet.runner.events import LanesJoined, LanesLeft
+from vidfleet.runner.events import THROUGH, LaneJoined, LaneOut
 from vidfleet.runner.ledger import LEDGER_NAME, Heard
 from vidfleet.runner.lines import read_lane, to_plain
 
@@ -86,13 +86,13 @@ class Follower:
         name = str(plain.get("element", ""))
         if name:
             self._merged[name] = max(int(plain.get("line", 0)), self._merged.get(name, 0))
-        if isinstance(event, LanesJoined):
-            self._lanes[name] = event.lanes
-            for lane in event.lanes:
-                self._here[lane.index] = lane
-                self._next_lane = max(self._next_lane, lane.index + 1)
-        elif isinstance(event, LanesLeft):
-            self.have_left(event.lanes)
+        if isinstance(event, LaneJoined):
+            lane = event.lane
+            self._lanes[name] = (*self._lanes.get(name, ()), lane)
+            self._here[lane.index] = lane
+            self._next_lane = max(self._next_lane, lane.index + 1)
+        elif isinstance(event, LaneOut) and event.reason:
+            self.have_left([event.lane])
 
     def have_left(self, lanes: Iterable[Lane]) -> None:
         """Know of lanes that have gone: if their like come again on their node, they are taken for the same."""
@@ -116,8 +116,10 @@ class Follower:
                 if tail.line <= tail.merged:
                     self._pass_over(tail, plain)
                     continue
-                if event := self._event(tail, plain):
-                    yield which, event, Heard(_number(plain.get("at")), which.name, tail.line)
+                events = self._events(tail, plain)
+                for place, event in enumerate(events, 1):
+                    line = tail.line - (place < len(events))  # it is merged when the last of them is
+                    yield which, event, Heard(_number(plain.get("at")), which.name, line)
 
     def ended(self, which: ElementStart) -> str | None:
         """Why a start of an element stopped; None where it has not ended in order."""
@@ -145,7 +147,7 @@ class Follower:
         if plain.get("type") == "run_ended":
             tail.ended = str(plain.get("stopped_by", ""))
 
-    def _event(self, tail: _Tail, plain: dict[str, Any]) -> Event | None:
+    def _events(self, tail: _Tail, plain: dict[str, Any]) -> list[Event]:
         for name in ("at", "started_at", "ended_at"):
             if name in plain:
                 plain[name] = _number(plain[name]) + tail.shift_s
@@ -155,13 +157,14 @@ class Follower:
             case "run_ended":
                 tail.ended = str(plain.get("stopped_by", ""))
                 self.have_left(tail.lanes)
-                return LanesLeft(tail.lanes)
+                return [LaneOut(lane, THROUGH) for lane in tail.lanes]
         if "lane" in plain:
             index = plain["lane"]
             if not isinstance(index, int) or not 0 <= index < len(tail.lanes):
-                return None
+                return []
             plain["lane"] = tail.lanes[index].index
-        return self._reader.read(plain)
+        event = self._reader.read(plain)
+        return [event] if event else []
 
     def _numbered(self, lane: Lane) -> Lane:
         """The lane as the run counts it."""
@@ -173,15 +176,16 @@ class Follower:
         self._here[like.index] = like
         return like
 
-    def _join(self, tail: _Tail, plain: dict[str, Any]) -> LanesJoined | None:
+    def _join(self, tail: _Tail, plain: dict[str, Any]) -> list[Event]:
         try:
             own = [read_lane(item) for item in plain["lanes"]]
         except (KeyError, TypeError, ValueError):
-            return None
+            return []
         tail.lanes = tuple(map(self._numbered, own))
-        joined = LanesJoined(tail.lanes)
-        self._reader.read(to_plain(joined, 0.0))
-        return joined
+        joined = [LaneJoined(lane) for lane in tail.lanes]
+        for event in joined:
+            self._reader.read(to_plain(event, 0.0))
+        return list(joined)
 
 
 def _number(value: Any) -> float:  # noqa: ANN401 - whatever stands there

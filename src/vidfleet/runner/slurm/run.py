@@ -13,7 +13,7 @@ from vidfleet.errors import ClaimedError, LetGoError, UsageError
 from vidfleet.runner.adopt import adopt
 from vidfleet.runner.claims import Claims, bury_dead
 from vidfleet.runner.disk import check_room
-from vidfleet.runner.events import Event, LanesJoined, LanesLeft, Notice, RunEnded, RunStarted, VideoEnded
+from vidfleet.runner.events import Event, LaneJoined, LaneOut, Notice, RunEnded, RunStarted, VideoEnded
 from vidfleet.runner.ledger import OWNER_NAME, Heard, Ledger, RunFolder, all_runs, read_ledger
 from vidfleet.runner.lines import Reader
 from vidfleet.runner.live import Live
@@ -337,10 +337,10 @@ class _Found:
                 self.tasks, self.started_at = tasks, at
             case VideoEnded(task, outcome):
                 self.outcomes[task.video.relative] = outcome
-            case LanesJoined(lanes):
-                self.lanes += lanes
-                self.all_lanes.update((lane.index, lane) for lane in lanes)
-            case LanesLeft(lanes):
-                self.lanes = tuple(lane for lane in self.lanes if lane not in lanes)
+            case LaneJoined(lane):
+                self.lanes = (*self.lanes, lane)
+                self.all_lanes[lane.index] = lane
+            case LaneOut(lane, reason) if reason:
+                self.lanes = tuple(known for known in self.lanes if known != lane)
             case Notice(text):
                 self.notices.append(text)
