@@ -78,6 +78,8 @@ class Drive:
         """Done, an element says, but by whom we have not read yet."""
         self._suspects = Suspects(settings.quarantine)
         self._ended: set[ElementStart] = set()
+        self._left_out: set[int] = set()
+        """Shares of elements whose nodes get no more videos."""
         self._again: list[str] = []
         """What has failed on nodes that were left out since."""
         self._woken = threading.Event()
@@ -177,6 +179,7 @@ class Drive:
     def _leave_out(self, which: ElementStart) -> None:
         """Give a node's videos to others, those too that have failed on it."""
         node = self._node_of(which)
+        self._left_out.add(which.share)
         self._say(f"{node} fails while others succeed: it gets no more videos in this run")
         self._jobs.excluded.add(node)
         for held in self._suspects.forget(which):
@@ -205,12 +208,22 @@ class Drive:
         if which in self._ended:
             return
         self._ended.add(which)
-        self._tell_held(self._suspects.cleared(which, has_ended=True))
+        if stopped_by != "setup":
+            self._tell_held(self._suspects.cleared(which, has_ended=True))
         self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
         if stopped_by == "interrupt" and not self.stopped_by:
             self._say(f"element {which.share} was told to leave {self._node_of(which)}", keep=False)
-        if stopped_by in ("setup", "disk_full") and not self.stopped_by:
-            self.stopped_by = stopped_by  # type: ignore[assignment]  # one of the two
+        if stopped_by == "setup":
+            for bad in self._suspects.gave_up(which):
+                self._leave_out(bad)
+            if self._suspects.is_everywhere(self._jobs.alive):
+                self._stop_for("setup")
+        if stopped_by == "disk_full":
+            self._stop_for("disk_full")
+
+    def _stop_for(self, what: Literal["setup", "disk_full"]) -> None:
+        if not self.stopped_by:
+            self.stopped_by = what
             self._end(drain=False)
 
     def _node_of(self, which: ElementStart) -> str:
@@ -244,7 +257,8 @@ class Drive:
             last = [start for start in self._place.starts() if start.share == death.share][-1:]
             if last and self._follower.ended(last[0]) == "" and death.share not in self._suspects.shares:
                 continue  # in order
-            lost.append(death.share)
+            if death.share not in self._suspects.shares or death.share in self._left_out:
+                lost.append(death.share)
             if last and self._follower.ended(last[0]) is None:
                 self._follower.have_left(self._follower.lanes(last[0]))
                 for lane in self._follower.lanes(last[0]):
@@ -255,6 +269,7 @@ class Drive:
                 self._say(f"element {death.share} is gone: {why(death, self._place)}")
         if not self._jobs.alive:
             self._tell_held(self._suspects.rest())
+            self._settle_late(0.0)
         if not self.stopped_by and self._open and (lost or not self._jobs.alive):
             self._hand_in_again(lost)
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import vidfleet
+from vidfleet.data import Probe, Stage, Task
 from vidfleet.errors import SetupError, VidfleetError
 from vidfleet.executors.base import Ground, make_executor
 from vidfleet.runner.claims import COMMON_NAME, Claims
-from vidfleet.runner.events import AttemptEnded, LaneLost, Notice, RunEnded, RunStarted
+from vidfleet.runner.events import AttemptEnded, LaneLost, Notice, RunEnded, RunStarted, VideoEnded
 from vidfleet.runner.execute import Execution
 from vidfleet.runner.failures import BY_NAME, DONE
 from vidfleet.runner.ledger import LEDGER_NAME, Ledger
@@ -41,7 +42,7 @@ from vidfleet.workloads.adjusted import Adjusted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vidfleet.data import Lane, Task
+    from vidfleet.data import Lane, Outcome
     from vidfleet.runner.events import Event
     from vidfleet.runner.slurm.orders import Orders
     from vidfleet.workloads.base import Description
@@ -99,7 +100,7 @@ class Element:
         lanes, notices = _lanes(orders)
         claims = Claims(folder)
         feed = Feed(self._place, orders, self._share, claims=claims, description=description, batch=len(lanes))
-        tasks = feed.own()
+        tasks, outcomes = feed.own()
         self._check_root(tasks)
         with Ledger(folder / LEDGER_NAME) as ledger, contextlib.closing(Live(folder)) as live:
 
@@ -117,6 +118,8 @@ class Element:
             )
             for text in notices:
                 tell(Notice(text))
+            for outcome in outcomes:
+                ledger.write(VideoEnded(_named(outcome), outcome))
             stopped_by = self._work(tasks, lanes, claims, feed, description, folder, tell, live)
             tell(RunEnded(time.time() - self._started_at, stopped_by))
         return {"": 0, "interrupt": 128 + signal.SIGTERM}.get(stopped_by, 3)
@@ -192,6 +195,12 @@ class Element:
             else:
                 self._place.tell_clock(folder)
                 return folder
+
+
+def _named(outcome: Outcome) -> Task:
+    """A task that is told of by its name alone."""
+    place = Path()
+    return Task(outcome.video, Stage(place, place, "", place), outcome.probe or Probe(0.0, 1, 0, 0, ""))
 
 
 def _seen_from_afar(event: RunStarted) -> RunStarted:

@@ -7,13 +7,13 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from vidfleet.data import Outcome, Task
 from vidfleet.runner.plan import judge
 from vidfleet.runner.slurm.orders import read_share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vidfleet.data import Task
     from vidfleet.runner.claims import Claims
     from vidfleet.runner.slurm.orders import Orders
     from vidfleet.runner.slurm.place import Place
@@ -43,12 +43,22 @@ class Feed:
         self.is_cut_off = False
         """Nothing more is taken from others' shares: too much fails here."""
 
-    def own(self) -> list[Task]:
-        """What is left of our own share, in its order."""
-        tasks = [task for task in self._load(self._mine) if not self._is_settled(task)]
+    def own(self) -> tuple[list[Task], list[Outcome]]:
+        """What is left of our own share, in its order; and what others have done of it before us."""
+        tasks, outcomes = list[Task](), list[Outcome]()
+        for task in self._load(self._mine):
+            if self._has_failed(task):
+                continue
+            verdict = judge(task.video, task.stage, self._description, self._orders.settings)
+            if verdict.kind:
+                outcomes.append(Outcome(task.video, "blocked", verdict.kind, verdict.reason, probe=task.probe))
+            elif not verdict.must_run:
+                outcomes.append(Outcome(task.video, "up_to_date", reason=verdict.reason, probe=task.probe))
+            else:
+                tasks.append(task)
         self._left[self._mine] = deque(tasks)
         self._given.update(task.video.relative for task in tasks)
-        return tasks
+        return tasks, outcomes
 
     def more(self, is_pressing: bool) -> list[Task]:
         """A few videos that nobody has; ``is_pressing``: else we end. Nothing where there are none just now."""
@@ -91,12 +101,14 @@ class Feed:
 
     def _is_settled(self, task: Task) -> bool:
         """Whether a video is done, has failed in this run, or must not be touched."""
-        if self._given[task.video.relative] >= _MOST_TRIES:
+        if self._given[task.video.relative] >= _MOST_TRIES or self._has_failed(task):
             return True
-        try:
-            if task.stage.error.stat().st_mtime >= self._since:
-                return True
-        except OSError:
-            pass
         verdict = judge(task.video, task.stage, self._description, self._orders.settings)
         return bool(verdict.kind) or not verdict.must_run
+
+    def _has_failed(self, task: Task) -> bool:
+        """Whether it has failed since the run began."""
+        try:
+            return task.stage.error.stat().st_mtime >= self._since
+        except OSError:
+            return False
