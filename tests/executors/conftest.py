@@ -1,4 +1,4 @@
-"""Where the tests of executors run: this machine, and a Ray cluster on it."""
+"""Where the tests of executors run: on this machine, and on a Ray cluster that is on it too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.fleet import Fleet
+from tests.support.places import Place
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.ray_cluster import RayCluster
 
@@ -22,5 +26,24 @@ def ray_cluster() -> Iterator[RayCluster]:
 
     made = RayCluster()
     made.add("n0", num_cpus=2, num_gpus=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Every executor that there is."""
+    if request.param == "local":
+        return Place("local", ("--num-gpus", "2"))
+    cluster: RayCluster = request.getfixturevalue("ray_cluster")
+    return Place("ray", ("--executor", "ray", "--address", cluster.address, "--num-gpus", "2"))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """An empty root to put videos into, and a place for scripts."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "scripts").mkdir()
+    made = Fleet(tmp_path / "root", tmp_path / "scripts", mark=str(tmp_path))
     yield made
     made.close()

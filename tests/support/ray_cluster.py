@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 TOP = Path(__file__).resolve().parents[2]
+_LEAST = {"object_store_memory": 80 << 20}
 
 
 class RayCluster:
@@ -30,11 +31,30 @@ class RayCluster:
         )  # fmt: skip
         self.address: str = self._ask({})["address"]
         self._raylets: dict[str, int] = {}
+        self._hidden: list[subprocess.Popen[str]] = []
 
     def add(self, name: str, **resources: object) -> str:
         """Have a node join, such as ``num_cpus=2, num_gpus=2``; returns its name."""
         self._raylets[name] = self._ask({"node_name": name, **resources})["pid"]
         return name
+
+    def add_hidden(self, name: str, hiding: str, **resources: object) -> str:
+        """Have a node join from a mount name space of its own, in which ``hiding`` was run."""
+        command = [
+            "unshare", "--mount", "sh", "-c", f'{hiding} && exec "$@"', "sh", sys.executable, "-W", "ignore", "-m",
+            "tests.support.ray_cluster", self.address, name, json.dumps(resources),
+        ]  # fmt: skip
+        node = subprocess.Popen(
+            command, cwd=TOP, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self._hidden.append(node)
+        assert node.stdout is not None
+        self._raylets[name] = json.loads(next(line for line in node.stdout if line.startswith("{")))["pid"]
+        return name
+
+    def names(self) -> list[str]:
+        """The nodes that are there."""
+        return list(self._raylets)
 
     def kill(self, name: str, *, whole: bool = False) -> None:
         """SIGKILL to a node's raylet; ``whole``: and to everything below it in the same instant."""
@@ -51,6 +71,8 @@ class RayCluster:
 
     def close(self) -> None:
         """End all of it."""
+        for node in self._hidden:
+            node.communicate(timeout=20)
         below = psutil.Process(self._process.pid).children(recursive=True)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -77,22 +99,42 @@ class RayCluster:
 
 
 def main() -> None:
-    """Hold the cluster."""
+    """Hold the cluster, or one further node of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if sys.argv[1:]:
+        _hold_node(*sys.argv[1:])
+        return
     from ray.cluster_utils import Cluster
 
-    least = {"object_store_memory": 80 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 0, **least})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 0, **_LEAST})
     for line in sys.stdin:
         order = json.loads(line)
         told: dict[str, object] = {"address": cluster.address}
         if order:
-            node = cluster.add_node(wait=True, **least, **order)
+            node = cluster.add_node(wait=True, **_LEAST, **order)
             told = {"pid": node.all_processes["raylet"][0].process.pid}
-        sys.stdout.write(json.dumps(told) + "\n")
-        sys.stdout.flush()
+        _tell(told)
     cluster.shutdown()
+
+
+def _hold_node(address: str, name: str, resources: str) -> None:
+    from ray._private.node import Node
+    from ray._private.parameter import RayParams
+
+    parameters = RayParams(
+        redis_address=address, gcs_address=address, node_name=name, include_log_monitor=False, node_manager_port=0,
+        min_worker_port=0, max_worker_port=0, **_LEAST, **json.loads(resources),
+    )  # fmt: skip
+    node = Node(parameters, head=False, shutdown_at_exit=True, spawn_reaper=False)
+    _tell({"pid": node.all_processes["raylet"][0].process.pid})
+    sys.stdin.read()
+    node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+
+def _tell(told: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import warnings
 from collections import Counter
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _STORE_BYTES = 100 << 20
 """Nothing of ours goes through Ray's object store; the least that it takes is 75 MiB."""
+_KNOCK_S = 10.0
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -45,6 +47,8 @@ def ray_module() -> Any:  # noqa: ANN401 - Ray has no types of its own
         import ray
     except ImportError as error:
         raise UsageError(f"--executor ray needs Ray ({error})\nInstall it: pip install 'vidfleet[ray]'") from error
+    # What Ray says of killed workers and nodes, it prints to standard output, whatever log_to_driver is. We say it.
+    ray._private.worker._worker_logs_enabled = False
     return ray
 
 
@@ -58,12 +62,24 @@ def join(address: str) -> bool:
             f"--address {address}: videos are staged and published from here, so the runner has to be on the "
             "cluster's network\nGive the address of the cluster itself: HOST:6379, or auto on one of its machines."
         )
+    _knock(address)
     with _signals_kept(), _silenced():
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise UsageError(f"--address {address}: no way to the Ray cluster\n{_first_lines(error)}") from error
     return True
+
+
+def _knock(address: str) -> None:
+    """See whether anybody answers at HOST:PORT: Ray would try for minutes. Raises UsageError where nobody does."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address {address}: no way to the Ray cluster ({error})") from error
 
 
 def start_here(*, cores: int, visible: Sequence[str]) -> None:

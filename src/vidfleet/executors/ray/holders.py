@@ -7,24 +7,28 @@ itself, nobody can look: then the time says when nothing can be at work there an
 from __future__ import annotations
 
 import os
+import queue
+import threading
 import time
+from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import LaneError
 from vidfleet.executors.base import Gone, Joined, LaneEvent, Lost
 from vidfleet.executors.ray import cluster
-from vidfleet.executors.ray.lane_actor import ORDERS, LaneActor
+from vidfleet.executors.ray.lane_actor import ORDERS, LaneActor, News
 from vidfleet.executors.ray.node import sweep
-from vidfleet.executors.ray.pool import give_gpu
+from vidfleet.executors.ray.pool import Seat, give_gpu
 from vidfleet.executors.ray.times import SURELY_OVER_S
 from vidfleet.worker.messages import Failed, Finished
 from vidfleet.worker.process import THREAD_VARIABLES
 
 if TYPE_CHECKING:
     from vidfleet.executors.ray.inbox import Inbox
-    from vidfleet.executors.ray.lane_actor import Bound, News, Order
-    from vidfleet.executors.ray.pool import Pool, Seat
+    from vidfleet.executors.ray.lane_actor import Bound, Order
+    from vidfleet.executors.ray.pool import Pool
 
 BETWEEN_LOOKS_S = 2.0
 _SILENT_LOOKS = 30
@@ -36,11 +40,22 @@ _WITHOUT_LANES_LOOKS = 450
 """15 minutes: a cloud takes some to give machines."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """A lane's answer to the question for news, or what came in its place."""
+
+    seat: Seat
+    actor: Any
+    future: Future[list[News]]
+
+
 class Holders:
     """What happens to a seat between its taking and its end."""
 
     def __init__(self, pool: Pool, inbox: Inbox, mark: str) -> None:
         self._pool, self._inbox, self._mark = pool, inbox, mark
+        self._answered: queue.SimpleQueue[_Answered | None] = queue.SimpleQueue()
+        threading.Thread(target=self._keep_asking, name="news", daemon=True).start()
         self._fenced: list[tuple[float, Seat]] = []
         """Seats on lost nodes, and when what ran there must be over, by the monotonic clock."""
         self._looks_without_lanes = 0
@@ -72,7 +87,7 @@ class Holders:
         if answer is not None:
             return self._died(seat, answer)
         seat.is_up, seat.silent = True, 0
-        self._ask(seat)
+        self._ask(seat, actor)
         for order in seat.waiting:
             self.order(seat, order)
         seat.waiting.clear()
@@ -81,16 +96,25 @@ class Holders:
         seat.is_known = True
         return [LaneEvent(seat.lane, Joined())]
 
-    def _ask(self, seat: Seat) -> None:
+    def _ask(self, seat: Seat, actor: Any) -> None:  # noqa: ANN401
         seat.asked_at = time.monotonic()
-        self._inbox.when_done(seat.actor.hear.remote(), partial(self._heard, seat, seat.actor))
+        told = partial(_Answered, seat, actor)
+        actor.hear.remote().future().add_done_callback(lambda future: self._answered.put(told(future)))
 
-    def _heard(self, seat: Seat, actor: Any, answer: list[News] | Exception) -> list[LaneEvent]:  # noqa: ANN401
+    def _keep_asking(self) -> None:
+        """In a thread of its own: the runner may copy an output for minutes, and lanes must not take it for dead."""
+        while answered := self._answered.get():
+            seat, actor, future = answered.seat, answered.actor, answered.future
+            answer: list[News] | BaseException = future.exception() or future.result()
+            if not isinstance(answer, BaseException) and seat.actor is actor:
+                self._ask(seat, actor)
+            self._inbox.put(partial(self._heard, seat, actor, answer))
+
+    def _heard(self, seat: Seat, actor: Any, answer: list[News] | BaseException) -> list[LaneEvent]:  # noqa: ANN401
         if seat.actor is not actor:
             return []
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             return self._died(seat, answer)
-        self._ask(seat)
         seat.silent = 0
         if any(isinstance(message, Finished | Failed | Lost) for message in answer):
             seat.attempt, seat.deaths = "", 0
@@ -105,7 +129,7 @@ class Holders:
 
     # ---- deaths
 
-    def _died(self, seat: Seat, error: Exception) -> list[LaneEvent]:
+    def _died(self, seat: Seat, error: BaseException) -> list[LaneEvent]:
         """An actor is dead, or its node: have the node look after what it may have left; if it still can."""
         cluster.kill(seat.actor)
         seat.actor, seat.is_up = None, False
@@ -171,6 +195,7 @@ class Holders:
     def close(self, within_s: float) -> None:
         """End all lanes; returns when nothing is left of them, or as much of ``within_s`` has gone by twice."""
         held = [seat for seat in self._pool.seats.values() if seat.actor is not None]
+        self._answered.put(None)
         closing = {}
         for seat in held:
             if seat.is_up:
@@ -189,11 +214,11 @@ def _variables() -> tuple[tuple[str, str], ...]:
     return tuple((name, os.environ[name]) for name in sorted(ours | (set(THREAD_VARIABLES) & set(os.environ))))
 
 
-def _death(error: Exception) -> str:
+def _death(error: BaseException) -> str:
     """How an actor died, in a sentence."""
     if isinstance(error, LaneError):
         return str(error).splitlines()[0]
     text = " ".join(str(error).split())
-    if "memory" in text and "OOM" in text.upper():
+    if "low on memory" in text:
         return "Ray killed its actor because the node's memory ran out"
     return "its actor was killed or crashed"

@@ -16,19 +16,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vidfleet.executors.base import Gone, Joined
+from vidfleet.executors.base import Gone, Joined, Lost
 from vidfleet.executors.local import LocalExecutor
 from vidfleet.executors.ray.times import HOLD_S, LEASE_S
-from vidfleet.worker.messages import Cancel, Pause, Prefetch, Ready, Resume, Start
+from vidfleet.worker.messages import Cancel, Failed, Finished, Pause, Prefetch, Progress, Ready, Resume, Start
 from vidfleet.worker.process import THREAD_VARIABLES
 
 if TYPE_CHECKING:
     from vidfleet.data import Lane
-    from vidfleet.executors.base import Lost
-    from vidfleet.worker.messages import Failed, Finished, Progress
 
-    News = Progress | Finished | Failed | Lost
-
+News = Progress | Finished | Failed | Lost
 Order = Start | Cancel | Pause | Resume | Prefetch
 ORDERS = "orders"
 """The group of methods that may be called while others run, one after the other in a thread of their own."""
