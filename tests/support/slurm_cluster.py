@@ -140,13 +140,18 @@ class SlurmCluster:
     def stop(self) -> None:
         """End all jobs, then all daemons."""
         with contextlib.suppress(subprocess.SubprocessError, AssertionError):
-            for line in self.ask("squeue", "-h", "-o", "%A").split():
-                self.ask("scancel", line)
-            self.wait_until(lambda: not self.ask("squeue", "-h").strip(), within_s=30)
+            self.end_jobs()
         for number in self._numbers():
             self.stop_node(f"n{number}")
         _end(self.folder / "slurmctld.pid")
         _end(self.folder / "munge/munged.pid")
+
+    def end_jobs(self) -> None:
+        """End all jobs."""
+        for job in set(self.ask("squeue", "-h", "-o", "%A").split()):
+            with contextlib.suppress(subprocess.CalledProcessError):  # it has just ended
+                self.ask("scancel", job)
+        self.wait_until(lambda: not self.ask("squeue", "-h").strip(), within_s=30)
 
     # ---- what a site's people do
 

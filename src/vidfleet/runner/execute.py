@@ -32,7 +32,7 @@ from vidfleet.runner.events import (
     Notice,
     VideoEnded,
 )
-from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, NODE_LOST, Kind, SameError, recognise
+from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, NODE_LOST, Kind, SameError, ended_with_us, recognise
 from vidfleet.runner.finish import finish, remember_failure
 from vidfleet.runner.order.queue import Case, Over, Queue, Running
 from vidfleet.runner.room.gate import Room
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
 _BETWEEN_TICKS_S = 1.0
 _MEMORY_BACK_S = 30.0
-_ENDING = (signal.SIGTERM, signal.SIGKILL)
 
 
 class Execution:
@@ -69,9 +68,9 @@ class Execution:
         tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool, forecast: Forecast, base: Path,
         more: Callable[[bool], Sequence[Task]] | None = None,
     ) -> None:  # fmt: skip
-        """``more`` is asked for further tasks when none waits any more, with whether nothing runs either."""
+        """``more``: see :class:`Queue`."""
         at_first = [lane for lane in lanes if not lane.spare]
-        self._queue = Queue([Case(task) for task in tasks], at_first, settings.schedule, forecast=forecast)
+        self._queue = Queue([Case(task) for task in tasks], at_first, settings.schedule, forecast=forecast, more=more)
         self._devices = Devices(lanes, settings.quarantine)
         self._same_error = SameError(at_first)
         if proven:
@@ -80,8 +79,6 @@ class Execution:
         """How many videos run at a time, spare lanes apart."""
         self.roster = Roster(lanes)
         self._running: dict[str, Running] = {}
-        self._waiting = len(tasks)
-        self._more = more
         self._over: deque[Over] = deque()
         self._starts: list[AttemptStarted] = []
         """Not told of yet: of the attempt before on the same lane, the end comes first."""
@@ -149,13 +146,8 @@ class Execution:
     def _take(self, lane: Lane) -> Case | None:
         if not self.room.may_begin(lane, len(self._running)):
             return None
-        if self._more and not self._waiting and (more := self._more(not self._running)):
-            self._queue.add([Case(task) for task in more])
-            self._waiting += len(more)
         usable = [lane for lane in self.roster.usable if self.room.is_open(lane)]
-        case = self._queue.take(lane, list(self._running.values()), usable)
-        self._waiting -= case is not None
-        return case
+        return self._queue.take(lane, list(self._running.values()), usable)
 
     def _is_ending(self) -> bool:
         return bool(self.stopped_by) or self._stop.is_asked
@@ -210,13 +202,13 @@ class Execution:
         if self._is_ending() or not self._running:
             self._deck.clear()
             return False
-        count = min(self._places, self._waiting)
+        count = min(self._places, self._queue.waiting)
         if len(self._deck) >= count:
             return False
         case = next((case for case in self._queue.peek(count) if case not in self._deck), None)
         if case is None:
             return False
-        if case.attempts or self._deck.ready >= self._waiting - self._places:
+        if case.attempts or self._deck.ready >= self._queue.waiting - self._places:
             self._deck.pass_over(case)
         else:
             self._deck.put(case)
@@ -273,7 +265,7 @@ class Execution:
 
     def _waits_for_lanes(self) -> bool:
         """Whether there is work, and not a single lane: some may come."""
-        return bool(self._waiting) and not self.roster.lanes and not self._is_ending()
+        return bool(self._queue.waiting) and not self.roster.lanes and not self._is_ending()
 
     def _admit(self, lane: Lane) -> None:
         """A lane has joined."""
@@ -329,7 +321,6 @@ class Execution:
             self._claims.release(task.stage)
             self._tell(AttemptEnded(task, attempt, will_retry=True))
             self._queue.put_first(case)
-            self._waiting += 1
         elif attempt.kind == INTERRUPTED:
             self._empty_stage(task)
             self._finish_case(case, attempt, "interrupted", "", attempt.reason)
@@ -361,7 +352,6 @@ class Execution:
             self._claims.release(task.stage)
             self._tell(AttemptEnded(task, attempt, will_retry=True))
             self._queue.put_back(case, attempt.lane)
-            self._waiting += 1
         else:
             remember_failure(task, kind.name, attempt)
             if not self._settings.keep_failed:
@@ -406,9 +396,7 @@ class Execution:
         )  # fmt: skip
         if running.gives_way and evidence.cancelled:
             return replace(attempt, kind=INTERRUPTED, reason="memory was short, and it was the youngest: it runs again")
-        # A scheduler that takes the machine back signals every process on it, not only ours.
-        was_ended = evidence.declared_kind in ("crash", NODE_LOST) or evidence.signal in _ENDING
-        if evidence.cancelled or (was_ended and self._stop.times):
+        if evidence.cancelled or (ended_with_us(evidence) and self._stop.times):
             return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
         kind = recognise(evidence)
         if kind is None:

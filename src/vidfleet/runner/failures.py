@@ -65,6 +65,14 @@ _DISK_FULL = re.compile(
 )
 
 
+def ended_with_us(evidence: Evidence) -> bool:
+    """Whether what asks a runner to end may have ended an attempt itself.
+
+    A scheduler that takes its machine back signals every process on it, and so the worker, too.
+    """
+    return evidence.declared_kind in ("crash", NODE_LOST) or evidence.signal in (signal.SIGTERM, signal.SIGKILL)
+
+
 def _says(pattern: re.Pattern[str]) -> Callable[[Evidence], bool]:
     """Look for ``pattern`` in an attempt's last words, if it ended badly."""
     return lambda e: _ended_badly(e) and bool(pattern.search(f"{e.log_tail}\n{e.message}"))

@@ -81,8 +81,13 @@ class Queue:
     def __init__(
         self, cases: Sequence[Case], lanes: Sequence[Lane], schedule: str, *,
         forecast: Forecast | None = None, now: Callable[[], float] = time.time,
+        more: Callable[[bool], Sequence[Task]] | None = None,
     ) -> None:  # fmt: skip
-        """``cases`` stand in the order of ``schedule``; ``forecast`` is that of the run, and goes by ``now``."""
+        """``cases`` stand in the order of ``schedule``; ``forecast`` is that of the run, and goes by ``now``.
+
+        ``more`` is asked for further tasks when none waits any more, with whether nothing runs either.
+        """
+        self._more = more
         self._lanes = lanes
         self._forecast = forecast or Forecast()
         self._now = now
@@ -99,6 +104,7 @@ class Queue:
 
     def take(self, lane: Lane, running: Sequence[Running], usable: Sequence[Lane]) -> Case | None:
         """The next for ``lane``, or nothing; ``usable`` are the lanes that get videos at all."""
+        self._refill(is_pressing=not running)
         if any(not self._has_room(item.case.room, item.lane, lane, running) for item in running):
             return None
         for case in self._retries:
@@ -123,6 +129,11 @@ class Queue:
         case = waiting[place]
         del waiting[place]
         return case
+
+    def _refill(self, *, is_pressing: bool) -> None:
+        if self._more and not self.waiting:
+            for task in self._more(is_pressing):
+                self._waiting[task.video.position % len(self._waiting)].append(Case(task))
 
     def _first_to_end_here(self, lane: Lane, usable: Sequence[Lane]) -> int | None:
         """The place in the line of the first video that no other lane would end sooner; None: there is none."""
@@ -159,10 +170,10 @@ class Queue:
             return len(running) < max(1, len(self._lanes) // 2)
         return True
 
-    def add(self, cases: Sequence[Case]) -> None:
-        """Have further cases wait behind all others; longest first, they are no longer than those before them."""
-        for case in cases:
-            self._waiting[case.task.video.position % len(self._waiting)].append(case)
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._retries) + len(self._scouts) + sum(map(len, self._waiting))
 
     def put_back(self, case: Case, failed_on: Lane) -> None:
         """Have a case tried again, somewhere else."""

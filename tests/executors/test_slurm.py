@@ -13,19 +13,13 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.support.slurm_cluster import SlurmCluster, why_not
-
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
 
     from tests.support.fleet import Fleet
+    from tests.support.slurm_cluster import SlurmCluster
 
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "it is here"),
-]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 ON_SLURM = ("--executor", "slurm", "--slurm", "exclusive", "--max-jobs", "3", "--chunk-minutes", "0", "--devices",
             "cpu:1", "--plain")  # fmt: skip
@@ -35,27 +29,12 @@ with open(os.path.join(os.environ["NOTES"], stem), "a") as file:
 """
 
 
-@pytest.fixture(scope="session")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    """Three nodes that stay up for all tests of this process."""
-    made = SlurmCluster(tmp_path_factory.mktemp("slurm"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
 @pytest.fixture
-def cluster(nodes: SlurmCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SlurmCluster]:
-    """The nodes, free of jobs before and afterwards."""
-    monkeypatch.setenv("SLURM_CONF", str(nodes.configuration))
+def cluster(slurm: SlurmCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SlurmCluster:
+    """Three nodes, and a folder in which scripts note what they have done."""
     (tmp_path / "notes").mkdir()
     monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
-    yield nodes
-    for name in nodes.elements():
-        nodes.ask("scancel", name)
-    nodes.wait_until(lambda: not nodes.ask("squeue", "-h").strip())
+    return slurm
 
 
 def attempts_at(tmp_path: Path) -> dict[str, int]:
