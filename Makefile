@@ -18,7 +18,7 @@ demo: .venv/.demo
 	@$(PY) -m tools.demo
 
 test: .venv/.dev
-	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
+	@sh tools/install_slurm.sh && $(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 check: .venv/.dev
 	@$(PY) -m ruff format --check .

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import vidfleet
 from vidfleet.commands import add_commands, error_to_plain, print_json
 from vidfleet.config import fill_in, read_files
-from vidfleet.errors import UsageError, VidfleetError
+from vidfleet.errors import LetGoError, UsageError, VidfleetError
 from vidfleet.options import Parser, add_options, alike, read_options, to_arguments
 from vidfleet.settings import RUN_GROUPS, RunSettings, WorkloadSettings
 
@@ -229,6 +229,8 @@ def _run(options: argparse.Namespace, workload: Workload, used: Sequence[Setting
         if options.dry_run:
             return _show_plan(prepared, as_json=options.json)
         summary = execute(prepared, show=sys.stderr, plain=options.plain or None, stop=stop)
+    except LetGoError as error:
+        return _say_let_go(options, error)
     except KeyboardInterrupt:
         status = 128 + (stop.signal or signal.SIGINT)
         if options.json:
@@ -240,6 +242,20 @@ def _run(options: argparse.Namespace, workload: Workload, used: Sequence[Setting
     else:
         print_summary(summary, sys.stdout)
     return summary.exit_status
+
+
+def _say_let_go(options: argparse.Namespace, error: LetGoError) -> int:
+    from vidfleet.runner.show.page import Page
+    from vidfleet.runner.show.status import status_to_plain
+
+    if options.json:
+        print_json(status_to_plain(options.output or options.root))
+    else:
+        page = Page(sys.stdout)
+        for line in str(error).splitlines():
+            page.line(line)
+        page.close()
+    return error.status
 
 
 def _show_plan(prepared: Prepared, *, as_json: bool) -> int:

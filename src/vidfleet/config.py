@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 FILE_NAME = "vidfleet.toml"
-STARTS_PROGRAMS = frozenset({"script", "worker", "python", "on_stop"})
-"""Keys that name what is run."""
+STARTS_PROGRAMS = frozenset({"script", "worker", "python", "on_stop", "executor", "slurm"})
+"""Keys that name what is run, or where; options of sbatch may set variables for it."""
 _EXCLUSIVE = frozenset({"script", "worker"})
 
 Tables = dict[str, tuple[type[Any], ...]]

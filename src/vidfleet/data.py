@@ -123,6 +123,8 @@ class Device:
     driver: str = ""
     maker: Literal["", "NVIDIA", "AMD"] = ""
     """Empty where no driver told."""
+    host: str = ""
+    """The machine that has it, as people call it; empty where it is this one."""
 
     @property
     def model(self) -> str:
@@ -131,8 +133,13 @@ class Device:
 
     @property
     def label(self) -> str:
-        """A short name for people: ``gpu:0`` or ``cpu``."""
-        return f"gpu:{self.visible}" if self.kind == "gpu" else "cpu"
+        """A short name for people: ``gpu:0`` or ``cpu``; of another machine ``node3/gpu:0``."""
+        return self.place + (f"gpu:{self.visible}" if self.kind == "gpu" else "cpu")
+
+    @property
+    def place(self) -> str:
+        """What a name begins with: the machine, where it is not this one."""
+        return f"{self.host}/" if self.host else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +157,8 @@ class Lane:
 
     @property
     def label(self) -> str:
-        """``gpu:0``, or ``cpu:1`` where lanes are cores."""
-        return self.device.label if self.device.kind == "gpu" else f"cpu:{self.index}"
+        """``gpu:0``, or ``cpu:1`` where lanes are cores; on another machine ``node3/gpu:0``."""
+        return self.device.label if self.device.kind == "gpu" else f"{self.device.place}cpu:{self.index}"
 
 
 @dataclass(frozen=True, slots=True)

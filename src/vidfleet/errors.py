@@ -11,6 +11,7 @@
     ├── RecordError            a record is damaged, or newer than this version
     ├── ClaimedError           another runner works on this video                   state ``blocked``
     ├── OccupiedError          somebody else's folder stands where ours would go    state ``blocked``
+    ├── LetGoError             the run goes on on a cluster, without this process
     └── LaneError              a lane's worker cannot be started or has died
 
 An error that ends one attempt may carry ``failure_kind``: the name of a row in ``runner/failures.py``.
@@ -65,6 +66,15 @@ class ClaimedError(VidfleetError):
 
 class OccupiedError(VidfleetError):
     """A folder that is not ours stands where the output would go."""
+
+
+class LetGoError(VidfleetError):
+    """The run goes on on a cluster, without this process; not a failure."""
+
+    def __init__(self, text: str, *, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+        """What the command exits with: 0 where that was asked for, else as after the signal."""
 
 
 class LaneError(VidfleetError):

@@ -30,6 +30,15 @@ def parse_time_limit(text: str) -> str:
     return text
 
 
+def time_limit_s(timeout: str, duration_s: float) -> float | None:
+    """Seconds that ``--timeout`` allows; ``5x`` needs a length, and allows any time where there is none."""
+    if not timeout:
+        return None
+    if timeout.endswith("x"):
+        return float(timeout[:-1]) * duration_s if duration_s else None
+    return float(timeout)
+
+
 def parse_count(text: str) -> int:
     """Read a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
@@ -130,6 +139,35 @@ class FindSettings:
     def endings(self) -> frozenset[str]:
         """All endings that count, lower case, with their dot."""
         return frozenset(VIDEO_ENDINGS) | {"." + word.strip().lower().lstrip(".") for word in self.ext}
+
+
+@dataclass(frozen=True)
+class MachineSettings:
+    """On which machines lanes are."""
+
+    executor: str = option(
+        "local", "local: on this machine; ray: on a Ray cluster; slurm: on the nodes of a Slurm cluster", metavar="NAME"
+    )
+    address: str = option(
+        "", "the Ray cluster: HOST:PORT, or auto for the one that this machine is in (default: one is started here)",
+        metavar="ADDRESS",
+    )  # fmt: skip
+    lanes: int | None = option(
+        None, "no more than N lanes at a time, on all machines together (default: all that there are)", metavar="N",
+        parse=parse_count,
+    )  # fmt: skip
+    slurm: tuple[str, ...] = option(
+        (), "what Slurm is to give each array element, as options of sbatch without their dashes: "
+        "partition=gpu,account=x,gpus=1,time=4:00:00", metavar="KEY=VALUE",
+    )  # fmt: skip
+    max_jobs: int = option(16, "no more than N array elements", metavar="N", parse=parse_count)
+    chunk_minutes: float = option(
+        10.0, "one array element for every M minutes of work, counted on one lane; 0: as many as --max-jobs allows",
+        metavar="M", parse=parse_seconds,
+    )  # fmt: skip
+    detach: bool = option(
+        False, "hand the work in and return; the same command without it follows, and ends with the report"
+    )
 
 
 @dataclass(frozen=True)
@@ -245,12 +283,13 @@ class WorkloadSettings:
 
 
 @dataclass(frozen=True)
-class RunSettings(FindSettings, LaneSettings, StageSettings, RetrySettings, ResumeSettings):
+class RunSettings(FindSettings, MachineSettings, LaneSettings, StageSettings, RetrySettings, ResumeSettings):
     """Everything about a run but what runs in it."""
 
 
 RUN_GROUPS: tuple[tuple[str, type], ...] = (
     ("which videos", FindSettings),
+    ("machines", MachineSettings),
     ("lanes", LaneSettings),
     ("staging", StageSettings),
     ("order and retries", RetrySettings),

@@ -14,26 +14,47 @@ import pytest
 from tests.support.page_cache import is_in_memory, write_cold
 from vidfleet.data import Device, Lane
 from vidfleet.errors import UsageError
-from vidfleet.executors.base import LaneEvent, Lost, make_executor
+from vidfleet.executors.base import Ground, LaneEvent, Lost, Told, make_executor
+from vidfleet.settings import RunSettings
 from vidfleet.worker.messages import Failed, Finished, Ready, Start
 from vidfleet.workloads.base import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from tests.support.ray_cluster import RayCluster
     from vidfleet.executors.base import Executor
 
 LANES = tuple(Lane(index, Device("gpu", str(index)), threads=1) for index in range(2))
 
 
-@pytest.fixture(params=["local"])
-def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
+def settings(request: pytest.FixtureRequest) -> RunSettings:
+    """Two lanes, with a GPU each."""
+    if request.param == "local":
+        return RunSettings(num_gpus=2)
+    cluster: RayCluster = request.getfixturevalue("ray_cluster")
+    return RunSettings(executor=request.param, address=cluster.address, num_gpus=2)
+
+
+@pytest.fixture
+def executor(settings: RunSettings, tmp_path: Path) -> Iterator[Executor]:
     """Two open lanes."""
-    made = make_executor(request.param)
-    made.open(LANES, f"contract-{os.getpid()}")
+    made = _open(settings, tmp_path)
     yield made
     made.close()
+
+
+def _open(settings: RunSettings, tmp_path: Path) -> Executor:
+    token = tmp_path / "token"
+    token.write_text("in no other")
+    made = make_executor(settings)
+    lanes = made.lanes(settings).lanes
+    assert [lane.device.visible for lane in lanes] == ["0", "1"]
+    opened = made.open(lanes, f"contract-{os.getpid()}", Ground(tmp_path, tmp_path, token, b"in no other", ()))
+    assert len(opened) == 2
+    return made
 
 
 def _start(executor: Executor, lane: Lane, code: str, tmp_path: Path, timeout_s: float | None = None) -> None:
@@ -46,8 +67,12 @@ def _hear(executor: Executor, count: int, *, within_s: float = 15.0) -> list[Lan
     deadline, heard = time.monotonic() + within_s, list[LaneEvent]()
     while len(heard) < count:
         assert time.monotonic() < deadline, "nothing was heard"
-        heard += [event for event in executor.wait(0.2) if not isinstance(event.message, Ready)]
+        heard += _told(executor.wait(0.2))
     return heard
+
+
+def _told(events: Sequence[LaneEvent | Told]) -> list[LaneEvent]:
+    return [event for event in events if isinstance(event, LaneEvent) and not isinstance(event.message, Ready)]
 
 
 def _next(executor: Executor) -> LaneEvent:
@@ -109,7 +134,7 @@ def test_an_attempt_can_be_paused_and_goes_on(executor: Executor, tmp_path: Path
         time.sleep(0.02)
     executor.pause(LANES[0])
     time.sleep(2.5)
-    assert not [event for event in executor.wait(0) if not isinstance(event.message, Ready)]
+    assert not _told(executor.wait(0))
     executor.resume(LANES[0])
     assert isinstance(_next(executor).message, Finished)
 
@@ -137,7 +162,7 @@ def test_a_dead_worker_is_told_and_replaced(executor: Executor, tmp_path: Path) 
     os.kill(worker, signal.SIGKILL)
     event = _next(executor)
     assert isinstance(event.message, Lost)
-    assert (event.message.attempt, event.lane) == ("a0", LANES[0])
+    assert (event.message.attempt, event.lane.index) == ("a0", 0)
     assert not psutil.pid_exists(attempt)
     _start(executor, LANES[0], "pass", tmp_path)
     assert isinstance(_next(executor).message, Finished)
@@ -145,16 +170,15 @@ def test_a_dead_worker_is_told_and_replaced(executor: Executor, tmp_path: Path) 
 
 def test_wake_ends_a_wait(executor: Executor) -> None:
     """As a signal handler needs it."""
-    executor.wait(1.0)
-    executor.wait(1.0)
+    while executor.wait(1.0):
+        pass
     executor.wake()
-    assert executor.wait(None) == []
+    assert list(executor.wait(None)) == []
 
 
-def test_closing_ends_everything(tmp_path: Path) -> None:
+def test_closing_ends_everything(settings: RunSettings, tmp_path: Path) -> None:
     """Also what had moved to a session of its own."""
-    executor = make_executor("local")
-    executor.open(LANES[:1], "closing")
+    executor = _open(settings, tmp_path)
     code = "import subprocess, time; print(subprocess.Popen(['sleep', '99'], start_new_session=True).pid, flush=True)"
     _start(executor, LANES[0], code + "; time.sleep(60)", tmp_path)
     log = tmp_path / "0.log"
@@ -167,7 +191,7 @@ def test_closing_ends_everything(tmp_path: Path) -> None:
 def test_an_unknown_executor_lists_the_known_ones() -> None:
     """By name."""
     with pytest.raises(UsageError, match="local"):
-        make_executor("lokal")
+        make_executor(RunSettings(executor="lokal"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asked for on Linux only")

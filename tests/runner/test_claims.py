@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vidfleet.errors import ClaimedError
+from vidfleet.executors.local import LocalExecutor
 from vidfleet.runner.claims import STALE_S, Claim, Claims, read_claim
 from vidfleet.runner.discover import discover
 from vidfleet.runner.owner import Owner, _start_of
@@ -130,7 +131,14 @@ def test_a_dead_runners_claim_on_a_video_that_is_done_is_taken_away_by_the_next_
         plan = make_plan(videos, workshop.description, workshop.settings)
         assert plan.claimed == (task.stage,)
         prepared = Prepared(
-            workshop.root, Command(("true", "{video}")), workshop.description, workshop.settings, (), plan, ()
+            workshop.root,
+            Command(("true", "{video}")),
+            workshop.description,
+            workshop.settings,
+            LocalExecutor(),
+            (),
+            plan,
+            (),
         )
         assert execute(prepared).exit_status == 0
         assert task.stage.claim.exists() == stays

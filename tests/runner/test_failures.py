@@ -48,7 +48,7 @@ def test_a_good_end_is_no_failure() -> None:
 def test_retries_follow_the_table() -> None:
     assert {kind.name: kind.retries for kind in KINDS} == {
         "setup": 0, "bad_input": 0, "disk_full": 0, "timeout": 1, "host_memory": 1, "gpu_memory": 1, "device": 2,
-        "crash": 1, "missing_output": 0, "error": None,
+        "node_lost": 3, "crash": 1, "missing_output": 0, "error": None,
     }  # fmt: skip
     assert [name for name, kind in BY_NAME.items() if kind.stops_run] == ["setup", "disk_full"]
 

@@ -33,8 +33,8 @@ def test_what_a_hanging_worker_ran_is_tried_again_on_another_lane(
             time.sleep(300)
         leave()
     """)
-    settings = vidfleet.RunSettings(devices="cpu:2")
-    summary = vidfleet.run(fleet.root, vidfleet.Script(script), settings=settings, executor="impatient")
+    settings = vidfleet.RunSettings(devices="cpu:2", executor="impatient")
+    summary = vidfleet.run(fleet.root, vidfleet.Script(script), settings=settings)
     assert [outcome.state for outcome in summary.outcomes] == ["done", "done"]
     first, second = summary.outcomes[0].attempts
     assert (first.kind, first.reason) == ("crash", "its worker said nothing for 2 s")

@@ -143,11 +143,14 @@ class Fleet:
         ]  # fmt: skip
 
     def processes(self) -> list[psutil.Process]:
-        """All processes that descend from a run of this test, found by their environment."""
-        found = []
+        """All processes that descend from a run of this test, found by their environment, on whichever node."""
+        found, runs = [], {path.name for path in (self.root / ".vidfleet" / "runs").glob("*")}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get("FLEET_TEST") == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                environment = process.environ()
+                is_ours = environment.get("FLEET_TEST") == self.mark
+                is_ours = is_ours or environment.get("VIDFLEET_MARK", "").partition(":")[0] in runs
+                if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vidfleet.data import Lane
@@ -13,7 +14,11 @@ from vidfleet.worker.messages import Failed, Finished, Progress, Ready
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vidfleet.settings import RunSettings
+    from vidfleet.worker.lanes import Lanes
     from vidfleet.worker.messages import Start
+
+_BUILT_IN = ("local", "ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +31,62 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """A lane is there that was not before: a machine has come, or was taken by others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A lane is no more, with all that it ran: its machine was lost or taken away."""
+
+    attempt: str
+    """The attempt that ended with it; empty where none ran."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaneEvent:
     """What a lane has to say."""
 
     lane: Lane
-    message: Ready | Progress | Finished | Failed | Lost
+    message: Ready | Progress | Finished | Failed | Lost | Joined | Gone
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something about the machines that a person should know."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What lanes on other machines have to see as this one does, under the same paths."""
+
+    root: Path
+    """Where the videos are."""
+    base: Path
+    """Where the run's folder and the outputs lie."""
+    token: Path
+    """A file of this run, just written."""
+    text: bytes
+    """What stands in it, and in no other."""
+    videos: tuple[tuple[Path, int], ...]
+    """Some videos, with their sizes in bytes."""
 
 
 class Executor(Protocol):
     """Lanes somewhere."""
 
-    def open(self, lanes: Sequence[Lane], mark: str) -> None:
-        """Start the lanes' workers; everything below them carries ``mark`` in its environment.
+    def lanes(self, settings: RunSettings) -> Lanes:
+        """The lanes that there can be; nothing is started for it. Raises UsageError where it can't be as asked for."""
+        ...
 
-        A spare lane may have none before its first attempt.
+    def open(self, lanes: Sequence[Lane], mark: str, ground: Ground) -> tuple[Lane, ...]:
+        """Start the workers of all or some of the lanes; those that may have attempts now.
+
+        Everything below them carries ``mark`` in its environment. A spare lane may have no worker before its first
+        attempt. Others may be told of as :class:`Joined` later. Raises SetupError where none can see ``ground``.
         """
         ...
 
@@ -63,7 +110,7 @@ class Executor(Protocol):
         """Let the lane's attempt go on (SIGCONT)."""
         ...
 
-    def wait(self, timeout_s: float | None) -> list[LaneEvent]:
+    def wait(self, timeout_s: float | None) -> Sequence[LaneEvent | Told]:
         """What happened; may return early, with nothing, and does so after :meth:`wake`."""
         ...
 
@@ -76,14 +123,19 @@ class Executor(Protocol):
         ...
 
 
-def make_executor(name: str) -> Executor:
+def make_executor(settings: RunSettings) -> Executor:
     """An executor by its name: a built-in one, or one of the entry points ``vidfleet.executors``."""
+    name = settings.executor
     if name == "local":  # first: to look for others takes 15 ms
         from vidfleet.executors.local import LocalExecutor
 
         return LocalExecutor()
+    if name == "ray":
+        from vidfleet.executors.ray.executor import RayExecutor
+
+        return RayExecutor(settings.address)
     known = {point.name: point for point in entry_points(group="vidfleet.executors")}
     if name not in known:
-        raise UsageError(f"there is no executor {name!r}; there are: {', '.join(sorted({'local', *known}))}")
+        raise UsageError(f"there is no executor {name!r}; there are: {', '.join(sorted({*_BUILT_IN, *known}))}")
     made: Executor = known[name].load()()
     return made

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vidfleet.errors import LaneError
 from vidfleet.executors.base import LaneEvent, Lost
+from vidfleet.worker.lanes import make_lanes
 from vidfleet.worker.messages import Cancel, Failed, Finished, Heartbeat, Pause, Prefetch, Resume
 from vidfleet.worker.patience import Patience
 from vidfleet.worker.process import WorkerProcess
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vidfleet.data import Lane
+    from vidfleet.executors.base import Ground
+    from vidfleet.settings import RunSettings
+    from vidfleet.worker.lanes import Lanes
     from vidfleet.worker.messages import Start
 
 _MAX_DEATHS_IDLE = 3
@@ -49,17 +53,23 @@ class LocalExecutor:
         """Lanes whose workers were told to end their attempts, and have not answered."""
         self._idle_deaths = 0
         self._mark = ""
+        self._woken = self._wake = -1
+
+    def lanes(self, settings: RunSettings) -> Lanes:
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        return make_lanes(settings)
+
+    def open(self, lanes: Sequence[Lane], mark: str, ground: Ground | None = None) -> tuple[Lane, ...]:  # noqa: ARG002
+        """See :class:`~vidfleet.executors.base.Executor`."""
+        self._mark = mark
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._wake, False)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
-
-    def open(self, lanes: Sequence[Lane], mark: str) -> None:
-        """See :class:`~vidfleet.executors.base.Executor`."""
-        self._mark = mark
         for lane in lanes:
             if not lane.spare:  # those have their workers when they have their first attempts
                 self._start_worker(lane)
+        return tuple(lanes)
 
     def _start_worker(self, lane: Lane) -> None:
         worker = WorkerProcess(lane, self._mark)
@@ -98,7 +108,7 @@ class LocalExecutor:
 
     def wait(self, timeout_s: float | None) -> list[LaneEvent]:
         """See :class:`~vidfleet.executors.base.Executor`."""
-        events = []
+        events = list[LaneEvent]()
         for key, _ in self._selector.select(self._until_look_s(timeout_s)):
             if key.data is None:
                 self._drain()
@@ -178,7 +188,7 @@ class LocalExecutor:
 
     def wake(self) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # it has been woken often enough, or is not open yet
             os.write(self._wake, b"w")
 
     def close(self) -> None:
@@ -189,5 +199,5 @@ class LocalExecutor:
             worker.end()
         self._workers.clear()
         self._selector.close()
-        os.close(self._woken)
-        os.close(self._wake)
+        for fd in {self._woken, self._wake} - {-1}:
+            os.close(fd)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vidfleet.data import Stage
 
 HEARTBEAT_S = 20.0
-_COMMON_NAME = "claim.json"
+COMMON_NAME = "claim.json"
 STALE_S = 90.0
 _LAST_BEAT_S = 5.0
 """A file server that does not answer keeps a beat waiting, but not the run's end."""
@@ -70,7 +70,7 @@ class Claims:
     def __init__(self, folder: Path | None = None) -> None:
         self._owner = Owner.me()
         self._held: dict[str, bytes] = {}
-        self._common, self._common_text = folder and folder / _COMMON_NAME, self._new_text()
+        self._common, self._common_text = folder and folder / COMMON_NAME, self._new_text()
         if self._common:
             self._common.write_bytes(self._common_text)
 
@@ -117,6 +117,14 @@ class Claims:
         finally:
             aside.unlink(missing_ok=True)
         return text
+
+    def is_free(self, stage: Stage) -> bool:
+        """Whether nobody who is alive has a video, ourselves included; takes nothing."""
+        path = stage.beside(CLAIM_ENDING)
+        found = read_claim(path)
+        if found is None or self._common is None:
+            return found is None
+        return path not in self._held and not _is_alive(found, path, self._common)
 
     def still_ours(self, stage: Stage) -> bool:
         """Read the claim again, as an owner does before it publishes."""

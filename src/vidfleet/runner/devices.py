@@ -28,7 +28,7 @@ class _Failure:
 
 
 class Devices:
-    """Failures in a row, by GPU; lanes on the processor are never blamed."""
+    """Failures in a row, by GPU; of this machine's processor nobody is blamed, of other machines' the machine is."""
 
     def __init__(self, lanes: Sequence[Lane], limit: int) -> None:
         self._limit = limit
@@ -36,6 +36,10 @@ class Devices:
         self._row: dict[str, list[_Failure]] = defaultdict(list)
         self._succeeded: set[str] = set()
         self._out: set[str] = set()
+
+    def admit(self, lane: Lane) -> None:
+        """A lane has joined."""
+        self._keys |= {_key(lane)} - {""}
 
     def may_work(self, lane: Lane) -> bool:
         """Whether a lane's GPU gets videos now: neither out, nor waiting for a verdict."""
@@ -92,4 +96,4 @@ class Devices:
 
 
 def _key(lane: Lane) -> str:
-    return lane.device.label if lane.device.kind == "gpu" else ""
+    return lane.device.label if lane.device.kind == "gpu" or lane.device.host else ""

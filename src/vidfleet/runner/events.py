@@ -90,6 +90,19 @@ class LaneOut:
     """A lane gets no more videos in this run."""
 
     lane: Lane
+    reason: str = ""
+    """Why it is no more, where its machine was lost or taken away; empty where it fails while others succeed."""
+
+
+THROUGH = "through"
+"""The reason of a lane that is no more as its machine has nothing more to do: no news."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneJoined:
+    """A lane is there that was not when the run began."""
+
+    lane: Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,7 @@ Event = (
     | VideoEnded
     | LaneLost
     | LaneOut
+    | LaneJoined
     | Notice
     | RunEnded
 )

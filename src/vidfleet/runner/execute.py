@@ -6,7 +6,6 @@ the executor, and what it hears makes an outcome, a retry, or nothing.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import os
 import signal
@@ -18,23 +17,31 @@ from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
 from vidfleet.errors import ClaimedError, SetupError, UsageError
-from vidfleet.executors.base import Lost
+from vidfleet.executors.base import Gone, Lost, Told
 from vidfleet.runner import on_stop
 from vidfleet.runner import stage as staging
 from vidfleet.runner.deck import Deck, Staged, is_worth_reading_ahead
 from vidfleet.runner.devices import Devices
-from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, LaneOut, Notice, VideoEnded
-from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, Kind, SameError, ended_well
+from vidfleet.runner.events import (
+    AttemptEnded,
+    AttemptProgress,
+    AttemptStarted,
+    LaneOut,
+    Notice,
+    VideoEnded,
+)
+from vidfleet.runner.failures import BY_NAME, DONE, INTERRUPTED, NODE_LOST, Kind, SameError, ended_well
 from vidfleet.runner.finish import conclude, remember_failure
 from vidfleet.runner.helping import Helping
 from vidfleet.runner.order.queue import Case, Over, Queue, Running
 from vidfleet.runner.room.gate import Room
+from vidfleet.runner.roster import Roster, heed
 from vidfleet.runner.starting import make_start
-from vidfleet.worker.messages import Progress, Ready
+from vidfleet.worker.messages import Progress
 from vidfleet.workloads.base import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from vidfleet.executors.base import Executor, LaneEvent
@@ -57,20 +64,17 @@ class Execution:
         self, tasks: tuple[Task, ...], lanes: tuple[Lane, ...], *, workload: Workload, description: Description,
         executor: Executor, settings: RunSettings, claims: Claims, folder: RunFolder, tell: Callable[[Event], None],
         tick: Callable[[float], None], stop: Stop, made_by: MadeBy, proven: bool, forecast: Forecast, base: Path,
+        more: Callable[[bool], Sequence[Task]] | None = None,
     ) -> None:  # fmt: skip
+        """``more``: see :class:`Queue`."""
         at_first = [lane for lane in lanes if not lane.spare]
-        self._queue = Queue([Case(task) for task in tasks], at_first, settings.schedule, forecast=forecast)
+        self._queue = Queue([Case(task) for task in tasks], at_first, settings.schedule, forecast=forecast, more=more)
         self._devices = Devices(lanes, settings.quarantine)
         self._same_error = SameError(at_first)
         if proven:
             self._same_error.succeeded()
-        self._places = len(at_first)
-        """How many videos run at a time, spare lanes apart."""
-        self._idle = list(lanes)
-        self._lanes = lanes
-        self._usable = list(lanes)
+        self.roster = Roster(lanes)
         self._running: dict[str, Running] = {}
-        self._waiting = len(tasks)
         self._over: deque[Over] = deque()
         self._held: list[Over] = []
         """Over, but others still work for them; their lanes are not free yet."""
@@ -103,7 +107,7 @@ class Execution:
         next_tick = time.monotonic()
         has_more_to_do = True
         self._fill_lanes()
-        while self._running or self._held:
+        while self._running or self._held or self._waits_for_lanes():
             next_look = min(next_tick, self.room.next_look, self._helping.next_look)
             events = self._executor.wait(0.0 if has_more_to_do else max(next_look - time.monotonic(), 0.0))
             for event in events:
@@ -134,7 +138,7 @@ class Execution:
             self._offer_work()
 
     def _offer_work(self) -> None:
-        for lane in list(self._idle):
+        for lane in list(self.roster.idle):
             self._offer_work_to(lane)
         self._tell_of_starts()
 
@@ -148,12 +152,10 @@ class Execution:
     def _take(self, lane: Lane) -> Case | None:
         if not self.room.may_begin(lane, len(self._running)):
             return None
-        case = self._queue.take(lane, [*self._running.values(), *self._helping.running], self._open_lanes())
-        self._waiting -= case is not None
-        return case
+        return self._queue.take(lane, [*self._running.values(), *self._helping.running], self._open_lanes())
 
     def _open_lanes(self) -> list[Lane]:
-        return [lane for lane in self._usable if self.room.is_open(lane)]
+        return [lane for lane in self.roster.usable if self.room.is_open(lane)]
 
     def _is_ending(self) -> bool:
         return bool(self.stopped_by) or self._stop.is_asked
@@ -185,10 +187,10 @@ class Execution:
     def _start_on_lane(self, running: Running, launch: Launch, log: str) -> None:
         lane = running.lane
         start = make_start(
-            running, launch, f"{self._folder.path}/{log}", settings=self._settings, lanes=self._lanes,
+            running, launch, f"{self._folder.path}/{log}", settings=self._settings, lanes=self.roster.lanes,
             variables=self.room.variables(lane),
         )  # fmt: skip
-        self._idle.remove(lane)
+        self.roster.idle.remove(lane)
         self.room.began(running, launch)
         self._executor.start(lane, start)
 
@@ -206,13 +208,13 @@ class Execution:
         if self._is_ending() or not self._running:
             self._deck.clear()
             return False
-        count = min(self._places, self._waiting)
+        count = min(self.roster.places, self._queue.waiting)
         if len(self._deck) >= count:
             return False
         case = next((case for case in self._queue.peek(count) if case not in self._deck), None)
         if case is None:
             return False
-        if case.attempts or self._deck.ready >= self._waiting - self._places:
+        if case.attempts or self._deck.ready >= self._queue.waiting - self.roster.places:
             self._deck.pass_over(case)
         else:
             self._deck.put(case)
@@ -228,8 +230,8 @@ class Execution:
         if not (self._deck.described.traits.shares or self._helping.is_at_work):
             return
         running = list(self._running.values())
-        self._helping.make_way(self._queue, running, self._open_lanes(), self._waiting)
-        self._helping.look(running, self._idle, self._may_help)
+        self._helping.make_way(self._queue, running, self._open_lanes(), self._queue.waiting)
+        self._helping.look(running, self.roster.idle, self._may_help)
 
     def _may_help(self, lane: Lane) -> bool:
         """Asked once nothing waits that an idle lane could take."""
@@ -250,25 +252,24 @@ class Execution:
 
     # ---- hearing of them
 
-    def _hear(self, event: LaneEvent) -> None:
-        message = event.message
-        if isinstance(message, Ready):
+    def _hear(self, event: LaneEvent | Told) -> None:
+        message = heed(event, self.roster, self._devices, self._queue, tell=self._tell, say=self._notice)
+        if message is None:
             return
-        if isinstance(message, Lost):
-            self._tell(LaneLost(event.lane, message.reason))
         running = self._running.get(message.attempt)
         if isinstance(message, Progress):
             if running:
                 self._tell(AttemptProgress(running.case.task, running.lane, message.stage, message.share_done))
             return
-        if isinstance(message, Lost):
-            evidence = Evidence(declared_kind="crash", message=message.reason)
+        if isinstance(message, Lost | Gone):
+            kind = "crash" if isinstance(message, Lost) else NODE_LOST
+            evidence = Evidence(declared_kind=kind, message=message.reason)
         else:
             evidence = message.evidence
         if running:
             self._hear_end(message.attempt, running, evidence)
         elif lane := self._helping.ended(message.attempt, evidence, beside=len(self._running)):
-            self._free(lane)
+            self.roster.free(lane)
 
     def _hear_end(self, name: str, running: Running, evidence: Evidence) -> None:
         self._tell_cold(evidence.cold_reason)
@@ -278,7 +279,7 @@ class Execution:
             self._helping.leader_ended(name, is_good=ended_well(evidence))
             self._held.append(over)
             return
-        self._free(running.lane)
+        self.roster.free(running.lane)
         if running.ended:  # it was --on-stop
             if trouble := on_stop.trouble(running.case.task, evidence):
                 self._notice(trouble)
@@ -288,8 +289,9 @@ class Execution:
         if self._goes_on_at_once(evidence) and not self.room.packs(running.lane):
             self._offer_work_to(running.lane)
 
-    def _free(self, lane: Lane) -> None:
-        bisect.insort(self._idle, lane, key=lambda lane: lane.index)
+    def _waits_for_lanes(self) -> bool:
+        """Whether there is work, and not a single lane: some may come."""
+        return bool(self._queue.waiting) and not self.roster.lanes and not self._is_ending()
 
     def _goes_on_at_once(self, evidence: Evidence) -> bool:
         """Whether a lane gets its next video before what its last one has left is looked at.
@@ -304,7 +306,7 @@ class Execution:
         """Decide what follows the attempts that are over, once nobody works for them any more."""
         for over in [over for over in self._held if not self._helping.is_helped(over.running.name)]:
             self._held.remove(over)
-            self._free(over.running.lane)
+            self.roster.free(over.running.lane)
             self._over.append(over)
         while self._over:
             over = self._over.popleft()
@@ -318,7 +320,7 @@ class Execution:
     def _call_on_stop(self, running: Running, attempt: Attempt) -> None:
         """Before anything follows: a retry must not meet what this one has left, nor be ended in its place."""
         task, lane, name = running.case.task, running.lane, f"{running.case.name} on-stop"
-        self._idle.remove(lane)
+        self.roster.idle.remove(lane)
         self._running[name] = replace(running, ended=attempt)
         self._tell(AttemptProgress(task, lane, "--on-stop", -1.0))
         log = self._folder.log_path(task.video)
@@ -335,7 +337,6 @@ class Execution:
             self._claims.release(task.stage)
             self._tell(AttemptEnded(task, attempt, will_retry=True))
             self._queue.put_first(case)
-            self._waiting += 1
         elif attempt.kind == INTERRUPTED:
             self._empty_stage(task)
             self._finish_case(case, attempt, "interrupted", "", attempt.reason)
@@ -367,7 +368,6 @@ class Execution:
             self._claims.release(task.stage)
             self._tell(AttemptEnded(task, attempt, will_retry=True))
             self._queue.put_back(case, attempt.lane)
-            self._waiting += 1
         else:
             remember_failure(task, kind.name, attempt)
             if not self._settings.keep_failed:
@@ -377,13 +377,13 @@ class Execution:
 
     def _quarantine(self, labels: tuple[str, ...]) -> None:
         if labels:
-            self._usable = [lane for lane in self._lanes if not self._devices.is_out(lane)]
+            self.roster.put_out(self._devices.is_out)
         for label in labels:
             self._notice(
                 f"{label} fails while others succeed: it gets no more videos in this run, and what failed on it is "
                 "tried on the others"
             )
-            for lane in self._lanes:
+            for lane in self.roster.lanes:
                 if lane.device.label == label:
                     self._queue.give_away(lane)
                     self._tell(LaneOut(lane))

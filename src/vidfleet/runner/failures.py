@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vidfleet.data import Lane
 
 DONE = "done"
+NODE_LOST = "node_lost"
 INTERRUPTED = "interrupted"
 """No failure: the runner itself ended the attempt."""
 
@@ -62,6 +63,14 @@ _DEVICE = re.compile(
 _DISK_FULL = re.compile(
     r"No space left on device|Disk quota exceeded|\[Errno (28|122)\]|\b(ENOSPC|EDQUOT)\b", re.IGNORECASE
 )
+
+
+def ended_with_us(evidence: Evidence) -> bool:
+    """Whether what asks a runner to end may have ended an attempt itself.
+
+    A scheduler that takes its machine back signals every process on it, and so the worker, too.
+    """
+    return evidence.declared_kind in ("crash", NODE_LOST) or evidence.signal in (signal.SIGTERM, signal.SIGKILL)
 
 
 def _says(pattern: re.Pattern[str]) -> Callable[[Evidence], bool]:
@@ -166,6 +175,12 @@ KINDS: tuple[Kind, ...] = (
         blames_device=True,
     ),
     Kind(
+        NODE_LOST,
+        lambda e: e.declared_kind == NODE_LOST,
+        lambda e: e.message,
+        retries=3,
+    ),
+    Kind(
         "crash",
         lambda e: e.signal is not None or e.declared_kind == "crash",
         lambda e: e.message or _signal_in_words(e.signal),
@@ -200,6 +215,10 @@ def ended_well(evidence: Evidence) -> bool:
     return recognise(evidence) is None and not evidence.cancelled
 
 
+_OF_ITS_OWN = ("bad_input", "timeout", "host_memory", "disk_full", NODE_LOST)
+"""Kinds that say nothing of other videos."""
+
+
 class SameError:
     """Notices that different videos fail with one and the same error and none succeeds: then it is no video's fault.
 
@@ -225,7 +244,7 @@ class SameError:
 
     def failed(self, kind: Kind, reason: str, position: int, device: Device, *names: str) -> bool:
         """Note a failure; True where enough different videos have failed alike. ``names`` are cut out of reasons."""
-        if self._has_success or kind.name in ("bad_input", "timeout", "host_memory", "disk_full"):
+        if self._has_success or kind.name in _OF_ITS_OWN:
             return False
         videos, devices = self._seen.setdefault(f"{kind.name}: {signature(reason, *names)}", (set(), set()))
         videos.add(position)

@@ -16,7 +16,7 @@ from vidfleet.runner import stage as staging
 from vidfleet.runner.begin import BEGUN_ENDING, carry_over
 from vidfleet.runner.changes import difference
 from vidfleet.runner.claims import read_claim
-from vidfleet.runner.failures import DONE, INTERRUPTED, recognise
+from vidfleet.runner.failures import DONE, INTERRUPTED, ended_with_us, recognise
 from vidfleet.runner.lines import attempt_for_record
 from vidfleet.runner.publish import publish
 from vidfleet.runner.reading import read_json
@@ -54,12 +54,13 @@ def conclude(
     running, case = over.running, over.running.case
     evidence = replace(over.evidence, cpu_s=over.evidence.cpu_s + sum(item.evidence.cpu_s for item in helpers))
     attempt = Attempt(
-        number=len(case.attempts) + 1, lane=running.lane, host=host, started_at=running.started_at,
-        ended_at=over.ended_at, kind=DONE, reason="", evidence=evidence, helpers=helpers,
+        number=len(case.attempts) + 1, lane=running.lane, host=running.lane.device.host or host,
+        started_at=running.started_at, ended_at=over.ended_at, kind=DONE, reason="", evidence=evidence,
+        helpers=helpers,
     )  # fmt: skip
     if running.gives_way and evidence.cancelled:
         return replace(attempt, kind=INTERRUPTED, reason="memory was short, and it was the youngest: it runs again")
-    if evidence.cancelled or (evidence.declared_kind == "crash" and is_interrupted):
+    if evidence.cancelled or (is_interrupted and ended_with_us(evidence)):
         return replace(attempt, kind=INTERRUPTED, reason="the run was interrupted")
     kind = recognise(evidence)
     if kind is None:

@@ -46,6 +46,16 @@ _FORGOTTEN_AFTER_S = 7 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """Where another process has written an event down: what is merged into a run's ledger is merged once."""
+
+    at: float
+    element: str
+    line: int
+    """Which line of its ledger it is, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunFolder:
     """``<root>/.vidfleet/runs/<utc-time>-<id>/``: ledger, logs and report of one run."""
 
@@ -95,10 +105,14 @@ class RunFolder:
         if owner is None or self.has_ended():
             return False
         alive = owner.alive()
-        if alive is not None:
+        if alive or (alive is not None and not self.may_go_on_alone()):
             return alive
         newest = self.ledger if self.ledger.exists() else self.path
         return time.time() - newest.stat().st_mtime < _FORGOTTEN_AFTER_S
+
+    def may_go_on_alone(self) -> bool:
+        """Whether jobs of it may be at work on a cluster although nobody follows them."""
+        return (self.path / "slurm").is_dir() and not (self.path / "slurm" / "over").exists()
 
     def has_ended(self) -> bool:
         """Whether it came to its end in order."""
@@ -163,12 +177,13 @@ class Ledger:
     ) -> None:
         self._file.close()
 
-    def write(self, event: Event) -> None:
+    def write(self, event: Event, heard: Heard | None = None) -> None:
         """Write one line; a full disk is remembered in ``trouble`` and harms nothing else."""
-        now = time.time()
+        now = heard.at if heard else time.time()
         if isinstance(event, AttemptProgress) and not self._is_news(event, now):
             return
-        line = _to_json(to_plain(event, now)) + "\n"
+        source = {"element": heard.element, "line": heard.line} if heard else {}
+        line = _to_json({**to_plain(event, now), **source}) + "\n"
         # After trouble, half a line may stand there: the new one must not be glued to it.
         data = (b"\n" if self._torn else b"") + line.encode("ascii")
         try:

@@ -18,6 +18,7 @@ from vidfleet.runner.events import (
     Event,
     HelpEnded,
     HelpStarted,
+    LaneJoined,
     LaneLost,
     LaneOut,
     Notice,
@@ -48,6 +49,7 @@ _TYPES: dict[type[Event], str] = {
     VideoEnded: "video_ended",
     LaneLost: "lane_lost",
     LaneOut: "lane_out",
+    LaneJoined: "lane_joined",
     Notice: "notice",
     RunEnded: "run_ended",
 }
@@ -110,10 +112,10 @@ def _fields_of(event: Event) -> dict[str, Any]:
             return {"video": event.task.video.relative, **_of_attempt(event)}
         case VideoEnded(_, outcome):
             return _outcome(outcome)
-        case LaneLost(lane, reason):
-            return {"lane": lane.index, "reason": reason}
-        case LaneOut(lane):
-            return {"lane": lane.index}
+        case LaneJoined(lane):
+            return {"lane": lane_to_plain(lane)}
+        case LaneLost(lane, reason) | LaneOut(lane, reason):
+            return {"lane": lane.index, **({"reason": reason} if reason else {})}
         case Notice(text):
             return {"text": text}
         case RunEnded(seconds, stopped_by):
@@ -139,7 +141,7 @@ def _run_started(event: RunStarted) -> dict[str, Any]:
         "root": event.root,
         "workload": event.workload,
         "lanes": [lane_to_plain(lane) for lane in event.lanes],
-        "tasks": [_task(task) for task in event.tasks],
+        "tasks": [task_to_plain(task) for task in event.tasks],
         "known": known_to_plain(event.known),
         "schedule": event.schedule,
         "up_to_date": sum(outcome.state == "up_to_date" for outcome in event.settled),
@@ -147,7 +149,8 @@ def _run_started(event: RunStarted) -> dict[str, Any]:
     }
 
 
-def _task(task: Task) -> dict[str, Any]:
+def task_to_plain(task: Task) -> dict[str, Any]:
+    """Write a task without its stage."""
     took = {"took": asdict(task.took)} if task.took else {}
     return {**_video(task.video), "probe": _probe(task.probe), **took}
 
@@ -181,17 +184,17 @@ def to_events(objects: Iterable[dict[str, Any]]) -> Iterator[tuple[float, Event]
 
     A task's stage is not in the ledger, and of what was up to date only the number.
     """
-    reader = _Reader()
+    reader = Reader()
     for plain in objects:
-        read = reader.readers.get(plain.get("type", ""))
-        if read is not None:
-            try:
-                yield float(plain.get("at", 0)), read(plain)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-                continue  # a line of another version, or of no version at all
+        try:
+            at, event = float(plain.get("at", 0)), reader.read(plain)
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if event is not None:
+            yield at, event
 
 
-class _Reader:
+class Reader:
     """Keeps what ``run_started`` named, for the lines that refer to it."""
 
     def __init__(self) -> None:
@@ -209,24 +212,47 @@ class _Reader:
             "help_started": lambda p: HelpStarted(self._task(p), self._lane(p)),
             "help_ended": lambda p: HelpEnded(self._task(p), read_attempt(p, self._lanes.__getitem__)),
             "video_ended": lambda p: VideoEnded(self._task(p), self._outcome(p)),
-            "lane_out": lambda p: LaneOut(self._lane(p)),
+            "lane_out": lambda p: LaneOut(self._lane(p), str(p.get("reason", ""))),
+            "lane_joined": self._lane_joined,
             "lane_lost": lambda p: LaneLost(self._lane(p), str(p.get("reason", ""))),
             "notice": lambda p: Notice(str(p["text"])),
             "run_ended": lambda p: RunEnded(float(p.get("seconds", 0)), str(p.get("stopped_by", ""))),
         }
 
+    def read(self, plain: dict[str, Any]) -> Event | None:
+        """Make an event of a line; nothing where it is of another version, or of no version at all."""
+        read = self.readers.get(plain.get("type", ""))
+        try:
+            return read(plain) if read else None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            return None
+
+    def begin(self, event: RunStarted) -> None:
+        """Know what a run has begun with that this process itself has told of."""
+        self._root = event.root
+        self._lanes = {lane.index: lane for lane in event.lanes}
+        self._tasks = {task.video.relative: task for task in event.tasks}
+
+    def attempts(self, name: str) -> tuple[Attempt, ...]:
+        """The attempts at a video that have ended so far."""
+        return self._attempts.get(name, ())
+
     def _run_started(self, plain: dict[str, Any]) -> RunStarted:
         self._root = plain["root"]
         self._lanes = {item["index"]: read_lane(item) for item in plain["lanes"]}
         for item in plain["tasks"]:
-            video = self._video(item)
-            took = Took(float(item["took"]["seconds"]), str(item["took"]["device"])) if "took" in item else None
-            self._tasks[video.relative] = Task(video, _NO_STAGE, _known(Probe, item["probe"]), took)
+            task = read_task(item, self._root)
+            self._tasks[task.video.relative] = task
         settled = tuple(self._outcome(item) for item in plain.get("settled", ()))
         settled += (_UNNAMED,) * int(plain.get("up_to_date", 0))
         tasks, lanes = tuple(self._tasks.values()), tuple(self._lanes.values())
         known, schedule = read_known(plain.get("known", {})), str(plain.get("schedule", ""))
         return RunStarted(self._root, plain.get("workload", ""), lanes, tasks, settled, known, schedule)
+
+    def _lane_joined(self, plain: dict[str, Any]) -> LaneJoined:
+        lane = read_lane(plain["lane"])
+        self._lanes[lane.index] = lane
+        return LaneJoined(lane)
 
     def _attempt_ended(self, plain: dict[str, Any]) -> AttemptEnded:
         attempt = read_attempt(plain, self._lanes.__getitem__)
@@ -240,20 +266,10 @@ class _Reader:
     def _lane(self, plain: dict[str, Any]) -> Lane:
         return self._lanes[plain["lane"]]
 
-    def _video(self, plain: dict[str, Any]) -> Video:
-        name = plain["video"]
-        return Video(
-            Path(self._root, name),
-            name,
-            plain.get("size_bytes", 0),
-            plain.get("mtime_ns", 0),
-            int(plain.get("position", 0)),
-        )
-
     def _outcome(self, plain: dict[str, Any]) -> Outcome:
         task = self._tasks.get(plain["video"])
         return Outcome(
-            video=task.video if task else self._video(plain),
+            video=task.video if task else _read_video(plain, self._root),
             state=plain["state"],
             kind=plain.get("kind", ""),
             reason=plain.get("reason", ""),
@@ -261,6 +277,19 @@ class _Reader:
             probe=task.probe if task else None,
             log=read_log_name(plain),
         )
+
+
+def read_task(plain: dict[str, Any], root: str) -> Task:
+    """Read what :func:`task_to_plain` wrote; it has no stage yet."""
+    took = Took(float(plain["took"]["seconds"]), str(plain["took"]["device"])) if "took" in plain else None
+    return Task(_read_video(plain, root), _NO_STAGE, _known(Probe, plain["probe"]), took)
+
+
+def _read_video(plain: dict[str, Any], root: str) -> Video:
+    name = plain["video"]
+    return Video(
+        Path(root, name), name, plain.get("size_bytes", 0), plain.get("mtime_ns", 0), int(plain.get("position", 0))
+    )
 
 
 def read_log_name(plain: dict[str, Any]) -> str:

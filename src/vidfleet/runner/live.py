@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost
+from vidfleet.runner.events import AttemptEnded, AttemptProgress, AttemptStarted, LaneLost, LaneOut
 from vidfleet.runner.reading import read_json
 from vidfleet.runner.writing import write_whole
 
@@ -57,6 +57,8 @@ class Live:
             case AttemptEnded(_, attempt):
                 self._lanes.pop(attempt.lane.index, None)
             case LaneLost(lane):
+                self._lanes.pop(lane.index, None)
+            case LaneOut(lane, reason) if reason:
                 self._lanes.pop(lane.index, None)
 
     def write(self) -> None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import vidfleet
 from vidfleet.data import Lane, Outcome, Summary
 from vidfleet.errors import SetupError, UsageError
-from vidfleet.executors.base import make_executor
+from vidfleet.executors.base import Executor, Ground, make_executor
 from vidfleet.options import checked
 from vidfleet.runner.adopt import adopt
-from vidfleet.runner.claims import Claims, bury_dead
+from vidfleet.runner.claims import COMMON_NAME, Claims, bury_dead
 from vidfleet.runner.discover import discover
 from vidfleet.runner.disk import check_room
 from vidfleet.runner.events import Event, Notice, RunEnded, RunStarted
@@ -41,16 +41,18 @@ from vidfleet.runner.stopping import Stop
 from vidfleet.runner.sweep import dead_runs, end_leftovers, remember_swept
 from vidfleet.runner.text import plural, said
 from vidfleet.settings import RunSettings
-from vidfleet.worker.lanes import make_lanes, share_cores
+from vidfleet.worker.lanes import Lanes, share_cores
 from vidfleet.workloads.adjusted import Adjusted
 from vidfleet.workloads.base import Description, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
     from typing import TextIO
 
     from vidfleet.data import Video
-    from vidfleet.runner.order.forecast import Forecast
+
+
+_VIDEOS_LOOKED_AT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Prepared:
     workload: Workload
     description: Description
     settings: RunSettings
+    executor: Executor
     lanes: tuple[Lane, ...]
     plan: Plan
     notices: tuple[str, ...]
@@ -83,7 +86,6 @@ def run(
     workload: Workload,
     *,
     settings: RunSettings | None = None,
-    executor: str = "local",
     show: TextIO | None = None,
     plain: bool | None = None,
     stop: Stop | None = None,
@@ -93,7 +95,7 @@ def run(
     ``show`` is a stream for the progress display (nothing: no display); ``stop`` lets another thread or a signal
     handler end the run. Raises UsageError and SetupError before anything was touched.
     """
-    return execute(prepare(root, workload, settings=settings), executor=executor, show=show, plain=plain, stop=stop)
+    return execute(prepare(root, workload, settings=settings), show=show, plain=plain, stop=stop)
 
 
 def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSettings | None = None) -> Prepared:
@@ -108,55 +110,53 @@ def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSe
         raise UsageError("--only failed and --no-retry-failed leave nothing to run")
     workload = Adjusted(workload, settings.depends, settings.resume_stage)
     description = workload.describe(top)
-    lanes = make_lanes(settings)
+    is_on_slurm = settings.executor == "slurm"
+    executor = make_executor(replace(settings, executor="local") if is_on_slurm else settings)
+    lanes = Lanes(()) if is_on_slurm else executor.lanes(settings)  # its nodes have theirs
     base = (settings.output or top).absolute()
     known = read_learnt(base, description.name)
     plan = make_plan(found.videos, description, settings, known)
     notices = (*found.notices, *lanes.notices, *description.notices, *plan.notices)
-    return Prepared(top, workload, description, settings, lanes.lanes, plan, notices, known)
+    return Prepared(top, workload, description, settings, executor, lanes.lanes[: settings.lanes], plan, notices, known)
 
 
 def execute(
     prepared: Prepared,
     *,
-    executor: str = "local",
     show: TextIO | None = None,
     plain: bool | None = None,
     stop: Stop | None = None,
 ) -> Summary:
     """Run what was planned."""
+    if prepared.settings.executor == "slurm":
+        from vidfleet.runner.slurm.run import execute as execute_on_slurm
+
+        return execute_on_slurm(prepared, show=show, plain=plain, stop=stop or Stop())
     started_at, plan = time.time(), prepared.plan
-    notices = prepared.notices + _end_leftovers(prepared)
+    notices = prepared.notices + end_what_is_left(prepared)
     for stage in plan.claimed:
         bury_dead(stage)
     if not plan.tasks and not plan.adopted and all(outcome.state == "up_to_date" for outcome in plan.settled):
-        _remember_root(prepared)
+        note_root(prepared)
+        prepared.executor.close()
         return Summary(plan.settled, None, started_at, time.time(), notices=notices)
     if prepared.settings.check_disk:
-        check_room(plan.tasks, prepared.description, _existing(prepared.base))
-    folder = _make_folder(prepared)
-    claims, made_by, foretold = Claims(folder.path), _made_by(folder), Foretold(started_at)
+        check_room(plan.tasks, prepared.description, nearest(prepared.base))
+    folder = make_folder(prepared)
+    claims, made_by, foretold = Claims(folder.path), made_by_run(folder), Foretold(started_at)
     settled = (*plan.settled, *adopt(plan.adopted, prepared.description, prepared.settings, claims, made_by))
-    _remember_unreadable(prepared)
-    lanes = _needed(prepared)
+    note_unreadable(prepared)
     stop = stop or Stop()
     with _listening(show, plain, folder, foretold) as listeners:
-        tell = listeners.tell
         for text in notices:
-            tell(Notice(text))
-        tell(_started(prepared, lanes, settled))
-        if alone := outlasting_in_run(foretold.forecast, shares=bool(prepared.description.traits.shares)):
-            tell(Notice(alone))
-        execution = _work(
-            prepared, lanes, folder, executor, claims=claims, made_by=made_by, tell=tell, tick=listeners.tick,
-            stop=stop, forecast=foretold.forecast,
-        )  # fmt: skip
+            listeners.tell(Notice(text))
+        execution = _work(prepared, folder, settled, claims=claims, made_by=made_by, listeners=listeners, stop=stop)
         ended_at = time.time()
-        tell(RunEnded(ended_at - started_at, execution.stopped_by))
+        listeners.tell(RunEnded(ended_at - started_at, execution.stopped_by))
     outcomes = tuple(sorted((*settled, *_look_again(execution.outcomes, prepared)), key=lambda o: o.video.position))
     trouble = (f"the ledger is not whole: {listeners.ledger.trouble}",) if listeners.ledger.trouble else ()
     summary = Summary(
-        outcomes, folder.path, started_at, ended_at, lanes=_used(lanes, outcomes),
+        outcomes, folder.path, started_at, ended_at, lanes=_used(execution.roster.ever, outcomes),
         stopped_by=execution.stopped_by, signal=stop.signal, notices=(*notices, *execution.notices, *trouble),
         foretold_s=None if execution.stopped_by else foretold.after_first_fifth_s(ended_at - started_at),
     )  # fmt: skip
@@ -177,11 +177,19 @@ def _needed(prepared: Prepared) -> tuple[Lane, ...]:
     needs_all = prepared.settings.schedule == "round-robin" or prepared.description.traits.shares
     if needs_all or count >= len(lanes):
         return lanes
-    fastest = sorted(lanes, key=forecast_of(prepared).slowness)[:count]
-    return share_cores(tuple(sorted(fastest, key=lambda lane: lane.index)), prepared.settings)
+    fastest = sorted(sorted(lanes, key=forecast_of(prepared).slowness)[:count], key=lambda lane: lane.index)
+    is_here = not any(lane.device.host for lane in fastest)
+    return share_cores(fastest, prepared.settings) if is_here else tuple(fastest)
 
 
-def _used(lanes: tuple[Lane, ...], outcomes: tuple[Outcome, ...]) -> tuple[Lane, ...]:
+def _ground(prepared: Prepared, folder: RunFolder) -> Ground:
+    """What other machines have to see: this run's claim, which has a random word in it, and a few videos."""
+    token = folder.path / COMMON_NAME
+    videos = tuple((task.video.path, task.video.size_bytes) for task in prepared.plan.tasks[:_VIDEOS_LOOKED_AT])
+    return Ground(prepared.root, prepared.base, token, token.read_bytes(), videos)
+
+
+def _used(lanes: Sequence[Lane], outcomes: tuple[Outcome, ...]) -> tuple[Lane, ...]:
     """All lanes, of the spare ones those that had an attempt, or helped."""
     attempts = [attempt for outcome in outcomes for attempt in outcome.attempts]
     used = {item.lane.index for attempt in attempts for item in (attempt, *attempt.helpers)}
@@ -195,13 +203,14 @@ def _started(prepared: Prepared, lanes: tuple[Lane, ...], settled: tuple[Outcome
     )  # fmt: skip
 
 
-def _existing(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     folder = folder.absolute()
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
-def _make_folder(prepared: Prepared) -> RunFolder:
+def make_folder(prepared: Prepared) -> RunFolder:
+    """Make the run's folder, with its plan in it; raises UsageError or SetupError where it cannot be made."""
     try:
         folder = RunFolder.create(prepared.base)
     except OSError as error:
@@ -215,17 +224,17 @@ def _make_folder(prepared: Prepared) -> RunFolder:
             "Mirror the outputs somewhere else with --output DIR."
         ) from error
     write_plan(prepared, folder.path)
-    _remember_root(prepared)
+    note_root(prepared)
     return folder
 
 
-def _remember_root(prepared: Prepared) -> None:
+def note_root(prepared: Prepared) -> None:
     """Also of a run that has nothing to do: its root may have been moved, and its outputs are still its own."""
     if prepared.settings.output:
         remember_root(prepared.base, prepared.root)
 
 
-def _end_leftovers(prepared: Prepared) -> tuple[str, ...]:
+def end_what_is_left(prepared: Prepared) -> tuple[str, ...]:
     """What a killed run has left running holds memory and GPUs; a sentence where there was any."""
     dead = dead_runs(prepared.base)
     ended = end_leftovers(dead)
@@ -244,14 +253,15 @@ def _every_video(plan: Plan) -> Iterator[Video]:
     yield from (outcome.video for outcome in plan.settled)
 
 
-def _remember_unreadable(prepared: Prepared) -> None:
+def note_unreadable(prepared: Prepared) -> None:
     """So that ``--only failed`` and ``--no-retry-failed`` know of them too."""
     for outcome in prepared.plan.settled:
         if outcome.kind == "bad_input" and not outcome.video.no_file:
             remember_unreadable(stage_of(outcome.video, prepared.root, prepared.settings), outcome.reason)
 
 
-def _made_by(folder: RunFolder) -> MadeBy:
+def made_by_run(folder: RunFolder) -> MadeBy:
+    """What records say of how they were made."""
     return MadeBy({"version": vidfleet.__version__, "run": folder.id, "command": shlex.join(sys.argv)})
 
 
@@ -290,29 +300,36 @@ def _listening(show: TextIO | None, plain: bool | None, folder: RunFolder, foret
 
 
 def _work(
-    prepared: Prepared, lanes: tuple[Lane, ...], folder: RunFolder, executor_name: str, *,
-    claims: Claims, made_by: MadeBy, tell: Callable[[Event], None], tick: Callable[[float], None], stop: Stop,
-    forecast: Forecast,
+    prepared: Prepared, folder: RunFolder, settled: tuple[Outcome, ...], *, claims: Claims, made_by: MadeBy,
+    listeners: _Listeners, stop: Stop,
 ) -> Execution:  # fmt: skip
     """Open the lanes, work, and leave nothing running whatever happens."""
-    executor = make_executor(executor_name)
-    execution = Execution(
-        prepared.plan.tasks, lanes, workload=prepared.workload, description=prepared.description,
-        executor=executor, settings=prepared.settings, claims=claims, folder=folder, tell=tell, tick=tick,
-        stop=stop, made_by=made_by, proven=any(o.state == "up_to_date" for o in prepared.plan.settled),
-        forecast=forecast, base=prepared.base,
-    )  # fmt: skip
+    tasks, executor, lanes = prepared.plan.tasks, prepared.executor, _needed(prepared)
     stop.arm(executor.wake)
+    execution = None
     try:
-        if prepared.plan.tasks:
-            executor.open(lanes, folder.id)
+        if tasks:
+            lanes = executor.open(lanes, folder.id, _ground(prepared, folder))
+        listeners.tell(_started(prepared, lanes, settled))
+        shares = bool(prepared.description.traits.shares)
+        if alone := outlasting_in_run(listeners.foretold.forecast, shares=shares):
+            listeners.tell(Notice(alone))
+        execution = Execution(
+            tasks, lanes, workload=prepared.workload, description=prepared.description,
+            executor=executor, settings=prepared.settings, claims=claims, folder=folder, tell=listeners.tell,
+            tick=listeners.tick, stop=stop, made_by=made_by,
+            proven=any(o.state == "up_to_date" for o in prepared.plan.settled),
+            forecast=listeners.foretold.forecast, base=prepared.base,
+        )  # fmt: skip
+        if tasks:
             with claims.beating():
                 execution.run()
+        return execution
     finally:
         executor.close()
         claims.release_all()
-        execution.room.keep()
-    return execution
+        if execution:
+            execution.room.keep()
 
 
 def _look_again(outcomes: list[Outcome], prepared: Prepared) -> Iterator[Outcome]:

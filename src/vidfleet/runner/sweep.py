@@ -38,7 +38,7 @@ def dead_runs(base: Path) -> list[RunFolder]:
 
 def end_leftovers(dead: Sequence[RunFolder]) -> int:
     """End processes of dead runs; returns how many there were."""
-    return _end_marked({run.id: _started_at(run) for run in dead}) if dead else 0
+    return end_marked({run.id: _started_at(run) for run in dead}) if dead else 0
 
 
 def remember_swept(dead: Sequence[RunFolder]) -> None:
@@ -50,7 +50,7 @@ def remember_swept(dead: Sequence[RunFolder]) -> None:
 
 def _died(run: RunFolder) -> bool:
     """Whether a run on this host was killed, and nobody has looked after it yet."""
-    if (run.path / _SWEPT).exists() or run.has_ended() or not (owner := run.owner()):
+    if (run.path / _SWEPT).exists() or run.has_ended() or run.may_go_on_alone() or not (owner := run.owner()):
         return False
     return owner.alive() is False
 
@@ -63,7 +63,7 @@ def _started_at(run: RunFolder) -> float:
         return float("inf")
 
 
-def _end_marked(runs: dict[str, float]) -> int:
+def end_marked(runs: dict[str, float]) -> int:
     """SIGKILL all of this user that carry a mark of these runs, again until nothing new is found."""
     import psutil
 

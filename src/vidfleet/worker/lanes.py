@@ -177,7 +177,12 @@ def _numbered(devices: Sequence[Device], notices: tuple[str, ...]) -> Lanes:
 def _default_cpu_lanes() -> int:
     import psutil
 
-    return max(1, min(_MOST_CPU_LANES, cores(), psutil.virtual_memory().total // _BYTES_A_CPU_LANE))
+    return default_cpu_lanes(cores(), psutil.virtual_memory().total)
+
+
+def default_cpu_lanes(count: int, memory_bytes: int) -> int:
+    """Lanes on the processor of a machine with so many cores and so much memory, where nobody says how many."""
+    return max(1, min(_MOST_CPU_LANES, count, memory_bytes // _BYTES_A_CPU_LANE))
 
 
 def cores() -> int:

@@ -14,6 +14,7 @@ from vidfleet.runner.ledger import all_runs
 from vidfleet.runner.text import printable
 
 if TYPE_CHECKING:
+    from vidfleet.runner.ledger import RunFolder
     from vidfleet.runner.owner import Owner
 
 DRAIN = signal.SIGUSR1
@@ -29,12 +30,26 @@ class Asked:
 
 
 def stop_runs(root: Path, *, drain: bool) -> list[Asked]:
-    """Signal every runner of this host that works on ``root``; one entry for each that works on it."""
-    return [
-        _ask(owner, run.ledger, drain=drain)
-        for run in all_runs(root)
-        if run.is_running() and (owner := run.owner()) is not None
-    ]
+    """Signal every runner of this host that works on ``root``; one entry for each that works on it.
+
+    Of a run on Slurm the elements are ended, from whatever host; its driver, if there is one, sees that.
+    """
+    asked = []
+    for run in all_runs(root):
+        if (ended := _end_elements(run, drain=drain)) is not None:
+            asked.append(ended)
+        elif run.is_running() and (owner := run.owner()) is not None:
+            asked.append(_ask(owner, run.ledger, drain=drain))
+    return asked
+
+
+def _end_elements(run: RunFolder, *, drain: bool) -> Asked | None:
+    if not run.may_go_on_alone():
+        return None
+    from vidfleet.runner.slurm import outside
+
+    ended = outside.stop(run, drain=drain)
+    return Asked(*ended) if ended else None
 
 
 def _ask(owner: Owner, ledger: Path, *, drain: bool) -> Asked:

@@ -18,6 +18,7 @@ from vidfleet.runner.events import (
     AttemptStarted,
     HelpEnded,
     HelpStarted,
+    LaneJoined,
     LaneLost,
     LaneOut,
     RunStarted,
@@ -155,10 +156,19 @@ class Forecast:
                 self._help(event, at)
             case VideoEnded(task):
                 self._take_out(task)
-            case LaneLost(lane):
-                self._busy.pop(lane.index, None)
-            case LaneOut(lane):
-                self._out.add(lane.index)
+            case LaneLost() | LaneOut() | LaneJoined():
+                self._change_lanes(event)
+
+    def _change_lanes(self, event: LaneLost | LaneOut | LaneJoined) -> None:
+        if isinstance(event, LaneJoined):
+            index = event.lane.index  # it may have been there before, and come again
+            self._lanes = (*(lane for lane in self._lanes if lane.index != index), event.lane)
+            self._out.discard(index)
+            return
+        if isinstance(event, LaneOut):
+            self._out.add(event.lane.index)
+        if event.reason and (busy := self._busy.pop(event.lane.index, None)) and isinstance(event, LaneOut):
+            self._put_in(busy.task)  # whoever ran it there may not be able to tell that it has ended
 
     def _start(self, event: RunStarted) -> None:
         self._lanes, self._by_position = event.lanes, event.schedule == "round-robin"

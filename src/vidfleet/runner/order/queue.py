@@ -88,8 +88,13 @@ class Queue:
     def __init__(
         self, cases: Sequence[Case], lanes: Sequence[Lane], schedule: str, *,
         forecast: Forecast | None = None, now: Callable[[], float] = time.time,
+        more: Callable[[bool], Sequence[Task]] | None = None,
     ) -> None:  # fmt: skip
-        """``cases`` stand in the order of ``schedule``; ``forecast`` is that of the run, and goes by ``now``."""
+        """``cases`` stand in the order of ``schedule``; ``forecast`` is that of the run, and goes by ``now``.
+
+        ``more`` is asked for further tasks when none waits any more, with whether nothing runs either.
+        """
+        self._more = more
         self._lanes = lanes
         self._forecast = forecast or Forecast()
         self._now = now
@@ -106,6 +111,7 @@ class Queue:
 
     def take(self, lane: Lane, running: Sequence[Running], usable: Sequence[Lane]) -> Case | None:
         """The next for ``lane``, or nothing; ``usable`` are the lanes that get videos at all."""
+        self._refill(is_pressing=not running)
         if not self._leaves_room(lane, running):
             return None
         for case in self._retries:
@@ -159,6 +165,11 @@ class Queue:
             return bool(self._scouts)
         return not self._by_finish or self._first_to_end_here(lane, usable) is not None
 
+    def _refill(self, *, is_pressing: bool) -> None:
+        if self._more and not self.waiting:
+            for task in self._more(is_pressing):
+                self._waiting[task.video.position % len(self._waiting)].append(Case(task))
+
     def _first_to_end_here(self, lane: Lane, usable: Sequence[Lane]) -> int | None:
         """The place in the line of the first video that no other lane would end sooner; None: there is none."""
         now, forecast, line = self._now(), self._forecast, self._waiting[0]
@@ -194,6 +205,11 @@ class Queue:
             return len(running) < max(1, len(self._lanes) // 2)
         return True
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._retries) + len(self._scouts) + sum(map(len, self._waiting))
+
     def put_back(self, case: Case, failed_on: Lane) -> None:
         """Have a case tried again, somewhere else."""
         case.avoid = failed_on
@@ -221,7 +237,7 @@ class Queue:
 
 def _is_better_elsewhere(failed_on: Lane, lane: Lane, usable: Sequence[Lane]) -> bool:
     """Whether what failed on one lane waits for another than ``lane``: one of another GPU where there is one."""
-    if lane.device.kind == "gpu" and any(other.device.label != failed_on.device.label for other in usable):
+    if failed_on.device.label != "cpu" and any(other.device.label != failed_on.device.label for other in usable):
         return lane.device.label == failed_on.device.label
     return lane.index == failed_on.index and len(usable) > 1
 

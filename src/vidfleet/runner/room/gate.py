@@ -58,7 +58,8 @@ class Room:
         self._base, self._description, self._grace_s = base, description, settings.grace
         kept = read_kept(base, description)
         self._packing = Packing(lanes, say, kept.gpus)
-        self._headroom = Headroom(settings.memfree, kept.peak_bytes, say)
+        is_here = not any(lane.device.host for lane in lanes)  # other machines' memory is not seen from here
+        self._headroom = Headroom(settings.memfree if is_here else "0", kept.peak_bytes, say)
         self._kept = kept
         self._next_look_at_gpus = 0.0 if any(lane.spare for lane in lanes) else math.inf
         self._stay: set[int] = set()

@@ -13,7 +13,9 @@ from vidfleet.runner.events import (
     AttemptStarted,
     HelpEnded,
     HelpStarted,
+    LaneJoined,
     LaneLost,
+    LaneOut,
     RunEnded,
     RunStarted,
     VideoEnded,
@@ -89,6 +91,8 @@ class Board:
                 self._end_video(task, outcome)
             case LaneLost(lane):
                 self.running.pop(lane.index, None)
+            case LaneJoined() | LaneOut():
+                self._change_lanes(event)
             case RunEnded():
                 self.ended = event
                 self.running.clear()
@@ -149,6 +153,16 @@ class Board:
         self.videos = self.to_run + len(event.settled)
         self.counts.update(outcome.state for outcome in event.settled)
         self.failures += [o for o in event.settled if o.state in ("failed", "blocked")]
+
+    def _change_lanes(self, event: LaneJoined | LaneOut) -> None:
+        """Of those that are no more, nothing is shown."""
+        lane = event.lane
+        if isinstance(event, LaneJoined):
+            known = [known for known in self.lanes if known.index != lane.index]  # it may come again
+            self.lanes = tuple(sorted((*known, lane), key=lambda known: known.index))
+        elif event.reason:
+            self.running.pop(lane.index, None)
+            self.lanes = tuple(known for known in self.lanes if known.index != lane.index)
 
     def _progress(self, lane: Lane, task: Task, stage: str, share_done: float) -> None:
         item = self.running.get(lane.index)

@@ -6,11 +6,14 @@ import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from vidfleet.runner.events import (
+    THROUGH,
     AttemptEnded,
     AttemptProgress,
     AttemptStarted,
     HelpStarted,
+    LaneJoined,
     LaneLost,
+    LaneOut,
     Notice,
     RunStarted,
     VideoEnded,
@@ -197,6 +200,10 @@ def describe(event: Event, run_folder: Path | None) -> list[tuple[str, str]]:
             return [_describe_end(outcome, run_folder)]
         case LaneLost(lane, reason):
             return [("yellow", f"lost    lane {lane.label}: {one_line(reason)}; it is started again")]
+        case LaneJoined(lane):
+            return [("green", f"joined  lane {lane.label}")]
+        case LaneOut(lane, reason) if reason:
+            return [("" if reason == THROUGH else "yellow", f"gone    lane {lane.label}: {one_line(reason)}")]
         case Notice(text):
             return [("cyan", f"note    {one_line(text)}")]
     return []
@@ -205,8 +212,9 @@ def describe(event: Event, run_folder: Path | None) -> list[tuple[str, str]]:
 def _describe_start(event: RunStarted, run_folder: Path | None) -> list[tuple[str, str]]:
     settled = [outcome for outcome in event.settled if outcome.state in ("failed", "blocked")]
     up_to_date = sum(outcome.state == "up_to_date" for outcome in event.settled)
+    lanes = sum(not lane.spare for lane in event.lanes)
     parts = [
-        f"{plural(len(event.tasks), 'video')} on {plural(sum(not lane.spare for lane in event.lanes), 'lane')}",
+        plural(len(event.tasks), "video") + (f" on {plural(lanes, 'lane')}" if lanes else ""),
         f"{up_to_date} up to date" if up_to_date else "",
         f"{len(settled)} cannot run" if settled else "",
     ]

@@ -76,7 +76,7 @@ def forecast_of(prepared: Prepared) -> Forecast:
 
 def _expected_s(forecast: Forecast, prepared: Prepared) -> list[float] | None:
     """How long each lane has work, as earlier runs have shown; nothing where there was none."""
-    if not forecast.is_known:
+    if not forecast.is_known or not prepared.lanes:
         return None
     ends_s = forecast.ends_s(0.0)
     return [round(ends_s[lane.index], 1) for lane in prepared.first_lanes]
@@ -91,7 +91,7 @@ def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
     done = sum(outcome.state == "up_to_date" for outcome in plan.settled)
     page.line(
         f"{prepared.description.name}: {plural(len(plan.tasks), 'video')} would run ({length(video_s)} of film), "
-        f"{done} up to date, on {plural(len(prepared.first_lanes), 'lane')}",
+        f"{done} up to date, on {_where(prepared)}",
         "bold",
     )
     if need := estimate(plan.tasks, prepared.description):
@@ -103,6 +103,16 @@ def print_plan(prepared: Prepared, stream: TextIO | None) -> None:
     write_failures(page, [outcome for outcome in plan.settled if outcome.state == "failed"], None)
     write_blocked(page, [outcome for outcome in plan.settled if outcome.state == "blocked"])
     page.close()
+
+
+def _where(prepared: Prepared) -> str:
+    if prepared.settings.executor != "slurm":
+        return plural(len(prepared.first_lanes), "lane")
+    from vidfleet.runner.slurm.shares import how_many
+
+    settings = prepared.settings
+    count = how_many(prepared.plan.tasks, forecast_of(prepared), settings, settings.max_jobs)
+    return plural(count, "Slurm array element")
 
 
 def _write_tasks(prepared: Prepared, page: Page) -> None:
@@ -120,7 +130,7 @@ def _write_tasks(prepared: Prepared, page: Page) -> None:
 
 def _write_lanes(prepared: Prepared, page: Page) -> None:
     """When each lane is through, or its share of the cost; and a video that nothing can hide."""
-    if not prepared.plan.tasks:
+    if not prepared.plan.tasks or not prepared.lanes:
         return
     forecast = forecast_of(prepared)
     ends_s = forecast.ends_s(0.0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from vidfleet.runner.ledger import RunFolder, all_runs, read_ledger
-from vidfleet.runner.lines import to_events
+from vidfleet.runner.ledger import RunFolder, all_runs
 from vidfleet.runner.live import read_live
 from vidfleet.runner.show.board import Board
 from vidfleet.runner.show.page import Page, write_blocked, write_failures
 from vidfleet.runner.show.report_page import PAGE_NAME
+from vidfleet.runner.slurm.outside import look, told
 from vidfleet.runner.text import clock, ends, length, one_line, plural, printable
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def status_to_plain(root: Path) -> dict[str, Any]:
     runs = [run for run in all_runs(root) if run.ledger.exists()]
     if not runs:
         return {"schema": SCHEMA, "run": None, "root": str(root)}
-    run, board, now = runs[-1], _read(runs[-1]), time.time()
-    goes_on = run.is_running()
+    run, on_slurm = runs[-1], look(runs[-1])
+    board, now, goes_on = _read(run), time.time(), run.is_running()
     remaining_s = board.remaining_s(now) if goes_on else None
     return {
         "schema": SCHEMA,
@@ -37,6 +37,7 @@ def status_to_plain(root: Path) -> dict[str, Any]:
         "folder": str(run.path),
         "root": board.root,
         "workload": board.workload,
+        "on_slurm": on_slurm,
         "standing": "ended" if board.ended else "running" if goes_on else "killed",
         "stopped_by": board.ended.stopped_by if board.ended else "",
         "started_at": board.started_at,
@@ -78,7 +79,7 @@ def _helping_to_plain(item: Running, now: float) -> dict[str, Any]:
 
 def _read(run: RunFolder) -> Board:
     board = Board()
-    for at, event in to_events(read_ledger(run.ledger)):
+    for at, event in told(run):
         board.apply(event, at)
     for now in read_live(run.path):
         item = board.running.get(now.lane)
@@ -95,9 +96,11 @@ def print_status(root: Path, stream: TextIO | None) -> int:
         page.line(f"No run over {printable(str(root))} yet.")
         page.close()
         return 1
-    run = runs[-1]
+    run, on_slurm = runs[-1], look(runs[-1])
     board, now = _read(run), time.time()
     _write_state(page, run, board, now)
+    if on_slurm:
+        page.line(f"{on_slurm}.")
     if run.is_running():
         _write_lanes(page, board, now)
     failed = [outcome for outcome in board.failures if outcome.state == "failed"]
@@ -136,6 +139,8 @@ def _state(run: RunFolder, board: Board, now: float) -> str:
     if not run.is_running():
         return f"Its runner is gone ({who}): the same command again runs what is left."
     when = ends(board.remaining_s(now), now)
+    if owner and owner.alive() is False:
+        who = "nobody follows: the same command does, and ends with the report"
     return f"Running for {length(now - board.started_at)} ({who}): {board.share_done(now):.0%}, {when}."
 
 

@@ -20,14 +20,15 @@ from vidfleet.runner.events import (
     Event,
     HelpEnded,
     HelpStarted,
+    LaneJoined,
     LaneLost,
+    LaneOut,
     Notice,
     RunEnded,
     RunStarted,
     VideoEnded,
 )
-from vidfleet.runner.ledger import read_ledger
-from vidfleet.runner.lines import read_attempt, read_lane, read_log_name, to_events
+from vidfleet.runner.lines import read_attempt, read_lane, read_log_name
 from vidfleet.runner.reading import open_regular
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class _Telling:
         self._started: RunStarted | None = None
         self._started_at = self._last_at = 0.0
         self._ended: RunEnded | None = None
+        self._joined: dict[int, Lane] = {}
         self._notices: list[str] = []
         self._outcomes: dict[str, Outcome] = {}
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
@@ -122,7 +124,9 @@ class _Telling:
         self._helping: dict[str, dict[int, tuple[HelpStarted, float]]] = defaultdict(dict)
         """For the attempt under way, by the video's name and the lane's index."""
         self._helped: dict[str, list[Attempt]] = defaultdict(list)
-        for at, event in to_events(read_ledger(run.ledger)):
+        from vidfleet.runner.slurm.outside import told
+
+        for at, event in told(run):
             self._last_at = at
             self._take(event, at)
 
@@ -134,10 +138,10 @@ class _Telling:
                 self._notices.append(text)
             case AttemptStarted() | AttemptEnded() | HelpStarted() | HelpEnded():
                 self._take_attempt(event, at)
-            case LaneLost(lane):
-                lost = [name for name, (begun, _) in self._under_way.items() if begun.lane.index == lane.index]
-                for name in lost:
-                    del self._under_way[name]
+            case LaneJoined(lane):
+                self._joined[lane.index] = lane
+            case LaneLost(_, reason) | LaneOut(_, reason) if reason:  # else it ends what it runs
+                self._lose(event.lane)
             case VideoEnded(_, outcome):
                 self._outcomes[outcome.video.relative] = outcome
             case RunEnded():
@@ -158,6 +162,10 @@ class _Telling:
                 self._helping[name].pop(helper.lane.index, None)
                 self._helped[name].append(helper)
 
+    def _lose(self, lane: Lane) -> None:
+        for name in [name for name, (begun, _) in self._under_way.items() if begun.lane.index == lane.index]:
+            del self._under_way[name]
+
     def story(self) -> Story:
         """All of it; raises OSError where the ledger does not even say that the run began."""
         started = self._started
@@ -170,7 +178,7 @@ class _Telling:
         outcomes = [*settled, *(self._outcome(task, standing) for task in started.tasks)]
         attempts = [attempt for outcome in outcomes for attempt in outcome.attempts]
         used = {item.lane.index for attempt in attempts for item in (attempt, *attempt.helpers)}
-        lanes = tuple(lane for lane in started.lanes if not lane.spare or lane.index in used)
+        lanes = tuple(lane for lane in (*started.lanes, *self._joined.values()) if not lane.spare or lane.index in used)
         summary = Summary(
             tuple(outcomes), self._run.path, self._started_at, self._last_at, lanes,
             stopped_by=self._ended.stopped_by if self._ended else "",  # type: ignore[arg-type]

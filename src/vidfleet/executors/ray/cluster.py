@@ -1,0 +1,232 @@
+"""The way to a Ray cluster: find it or start one here, and see which nodes it has."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import vidfleet
+from vidfleet.errors import SetupError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from vidfleet.executors.ray.node import NodeFacts, Share
+
+_STORE_BYTES = 100 << 20
+"""Nothing of ours goes through Ray's object store; the least that it takes is 75 MiB."""
+_KNOCK_S = 10.0
+_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of the cluster, or what counts as one."""
+
+    id: str
+    name: str
+    """For people, and no other node's."""
+    cores: int
+    memory_bytes: int
+    gpus: int
+
+
+def ray_module() -> Any:  # noqa: ANN401 - Ray has no types of its own
+    """Ray itself, that tells nobody who uses it; raises UsageError where it is not installed."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of what is to come
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError(f"--executor ray needs Ray ({error})\nInstall it: pip install 'vidfleet[ray]'") from error
+    # What Ray says of killed workers and nodes, it prints to standard output, whatever log_to_driver is. We say it.
+    ray._private.worker._worker_logs_enabled = False
+    return ray
+
+
+def join(address: str) -> bool:
+    """Connect to a cluster; False where this process was already. Raises UsageError where there is none."""
+    ray = ray_module()
+    if ray.is_initialized():
+        return False
+    if address.startswith("ray://"):
+        raise UsageError(
+            f"--address {address}: videos are staged and published from here, so the runner has to be on the "
+            "cluster's network\nGive the address of the cluster itself: HOST:6379, or auto on one of its machines."
+        )
+    _knock(address)
+    with _signals_kept(), _silenced():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise UsageError(f"--address {address}: no way to the Ray cluster\n{_first_lines(error)}") from error
+    return True
+
+
+def _knock(address: str) -> None:
+    """See whether anybody answers at HOST:PORT: Ray would try for minutes. Raises UsageError where nobody does."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address {address}: no way to the Ray cluster ({error})") from error
+
+
+def start_here(*, cores: int, visible: Sequence[str]) -> None:
+    """Start a cluster of this one machine, with these GPUs, that ends with this process."""
+    ray = ray_module()
+    given = {"CUDA_VISIBLE_DEVICES": ",".join(visible)} if visible else {}
+    with _signals_kept(), _silenced(), _environment(given):
+        try:
+            ray.init(
+                address="local", num_cpus=cores, num_gpus=len(visible), include_dashboard=False, log_to_driver=False,
+                logging_level=logging.ERROR, object_store_memory=_STORE_BYTES, _node_ip_address="127.0.0.1",
+            )  # fmt: skip
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise SetupError(f"no Ray cluster can be started here\n{_first_lines(error)}") from error
+
+
+def nodes() -> tuple[Node, ...]:
+    """The nodes that are alive and have processors or GPUs for Ray, in order of their names."""
+    alive = [plain for plain in ray_module().nodes() if plain["Alive"]]
+    useful = [plain for plain in alive if plain["Resources"].get("CPU", 0) or plain["Resources"].get("GPU", 0)]
+    names = [_name(plain) for plain in useful]
+    several = {name for name, count in Counter(names).items() if count > 1}
+    found = [_node(p, f"{n}-{p['NodeID'][:6]}" if n in several else n) for p, n in zip(useful, names, strict=True)]
+    return tuple(sorted(found, key=lambda node: node.name))
+
+
+def _name(plain: dict[str, Any]) -> str:
+    """As its owner has called it, else its host's."""
+    name, address = str(plain.get("NodeName", "")), plain["NodeManagerAddress"]
+    return name if name and name != address else str(plain.get("NodeManagerHostname") or address)
+
+
+def _node(plain: dict[str, Any], name: str) -> Node:
+    has = plain["Resources"]
+    return Node(plain["NodeID"], name, int(has.get("CPU", 0)), int(has.get("memory", 0)), int(has.get("GPU", 0)))
+
+
+def nodes_or_none() -> tuple[Node, ...]:
+    """The same, of a cluster whose head may not answer just now: then none."""
+    ray = ray_module()
+    try:
+        return nodes()
+    except (ray.exceptions.RayError, RuntimeError, OSError):
+        return ()
+
+
+def task(function: Callable[..., Any], node: Node) -> Any:  # noqa: ANN401
+    """A function that runs once on this node, in a process that Ray has there anyway."""
+    return ray_module().remote(function).options(num_cpus=0, max_retries=0, **on_node(node))
+
+
+def answer(ref: Any, within_s: float) -> Any:  # noqa: ANN401
+    """Wait for an answer; the exception, where one came in its place or nothing came."""
+    ray = ray_module()
+    try:
+        return ray.get(ref, timeout=within_s)
+    except ray.exceptions.RayError as error:
+        return error
+
+
+def failing(refs: Sequence[Any], within_s: float) -> list[Any]:
+    """Wait for them together; those that have not ended well by then."""
+    if not refs:
+        return []
+    ended, left = ray_module().wait(list(refs), num_returns=len(refs), timeout=within_s)
+    return [*left, *(ref for ref in ended if isinstance(answer(ref, within_s), Exception))]
+
+
+def kill(actor: Any) -> None:  # noqa: ANN401
+    """End an actor, if it is one still."""
+    if actor is not None:
+        ray_module().kill(actor, no_restart=True)
+
+
+def on_node(node: Node) -> dict[str, Any]:
+    """Options of a task or actor that runs there and nowhere else."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=False)}
+
+
+def greeting() -> Callable[[str, Share, str], NodeFacts | str]:
+    """A function for a node: its facts, or a sentence why it can have no lanes.
+
+    It is sent there as code, not as a name: what it finds out is whether our names are known there.
+    """
+
+    def greet(version: str, share: Share, python: str) -> NodeFacts | str:
+        import vidfleet
+
+        if vidfleet.__version__ != version:
+            return f"it has vidfleet {vidfleet.__version__}, and the runner {version}"
+        from vidfleet.executors.ray.node import look
+
+        return look(share, python)
+
+    return greet
+
+
+def why_not(error: Exception) -> str:
+    """Why a node that was asked did not answer, in words."""
+    text = str(error)
+    if "No module named 'vidfleet'" in text:
+        return "it has no vidfleet: install it there too, version " + vidfleet.__version__
+    if "No module named 'vidfleet." in text:
+        return f"it has another vidfleet than the runner's {vidfleet.__version__}"
+    return _first_lines(error, 1)
+
+
+def _first_lines(error: Exception, count: int = 6) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "\n".join(lines[:count])
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself; the runner has its own way to end."""
+    kept = {number: signal.getsignal(number) for number in _HANDLED}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            with contextlib.suppress(ValueError, TypeError):  # not the main thread's business, or not Python's
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _environment(given: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def interpreter() -> str:
+    """The path that nodes must have Python under, where scripts name no other."""
+    return sys.executable

@@ -1,0 +1,152 @@
+"""The folder in which driver and elements meet: ``<run>/slurm/``, of mode 0700, whose owner is checked.
+
+::
+
+    orders.json         what the elements are to do            share-<n>.json   which videos are whose first
+    jobs.json           what was submitted                     <n>-<start>/     ledger and claims of one start of one
+    stop                whoever finds it submits nothing more  <n>.txt          what it said outside of its ledger
+    <n>.through         nothing of this share is left          over             nothing runs any more
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import stat
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vidfleet.errors import SetupError
+from vidfleet.runner.reading import read_json, read_small
+from vidfleet.runner.writing import write_whole
+
+FOLDER = "slurm"
+NO_WORKING_FOLDER, NO_RUN_FOLDER, NO_PYTHON, REFUSED, FRUITLESS = 81, 82, 83, 84, 85
+"""Exit statuses by which an element tells why it cannot work, also where it can write nothing."""
+_START = re.compile(r"(\d+)-(\d+)")
+_CLOCK = "clock"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One array of elements."""
+
+    job: int
+    first: int
+    """The number of the share of its element 0."""
+    count: int
+    excluded: str = ""
+    """Nodes that were left out, as they had shown to be of no use."""
+
+
+@dataclass(frozen=True, slots=True)
+class ElementStart:
+    """One start of one element: after a time limit or a pre-emption there is a further one."""
+
+    share: int
+    start: int
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        return f"{self.share}-{self.start}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, run_folder: Path) -> Place:
+        """That of a run."""
+        return cls(run_folder / FOLDER)
+
+    def make(self) -> None:
+        """Make it, for this user alone."""
+        self.path.mkdir(mode=0o700)
+        self.check()
+
+    def check(self) -> None:
+        """Raise SetupError where others could have put something in."""
+        try:
+            status = os.lstat(self.path)
+        except OSError as error:
+            raise SetupError(f"{self.path} is not there ({error.strerror})") from error
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+            raise SetupError(f"{self.path} is not a folder of this user's alone (mode 0700): nothing in it is believed")
+
+    @property
+    def jobs_prefix(self) -> str:
+        """How the names of the run's jobs begin."""
+        return f"vidfleet-{self.path.parent.name.rpartition('-')[2]}-"
+
+    def share(self, number: int) -> Path:
+        """The list of a share's videos."""
+        return self.path / f"share-{number}.json"
+
+    def element(self, which: ElementStart) -> Path:
+        """The folder of one start of one element."""
+        return self.path / which.name
+
+    def said(self, share: int) -> Path:
+        """What an element has said outside of its ledger."""
+        return self.path / f"{share}.txt"
+
+    def through(self, share: int) -> Path:
+        """A file that is there when nothing is left of a share."""
+        return self.path / f"{share}.through"
+
+    @property
+    def orders(self) -> Path:
+        """What elements are to do."""
+        return self.path / "orders.json"
+
+    @property
+    def stop(self) -> Path:
+        """A file that is there once somebody wants the run to end."""
+        return self.path / "stop"
+
+    @property
+    def over(self) -> Path:
+        """A file that is there once somebody has seen that no job is left."""
+        return self.path / "over"
+
+    def starts(self) -> list[ElementStart]:
+        """Every start of every element that has a folder, in order."""
+        found = (_START.fullmatch(entry.name) for entry in os.scandir(self.path))
+        return sorted((ElementStart(int(m[1]), int(m[2])) for m in found if m), key=lambda s: (s.share, s.start))
+
+    def submissions(self) -> list[Submission]:
+        """What was submitted, as far as its driver lived to write it down."""
+        try:
+            return [Submission(**item) for item in read_json(self.path / "jobs.json")["jobs"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def remember(self, submissions: list[Submission]) -> None:
+        """Write down what was submitted."""
+        plain = {"schema": _SCHEMA, "user": os.getuid(), "jobs": [asdict(each) for each in submissions]}
+        write_whole(self.path / "jobs.json", json.dumps(plain) + "\n")
+
+    def tell_clock(self, folder: Path) -> None:
+        """Note what our clock says, in a file whose own time is the file server's."""
+        with contextlib.suppress(OSError):
+            (folder / _CLOCK).write_text(f"{time.time():.3f}\n", "ascii")
+
+    def clock_ahead_s(self, folder: Path) -> float:
+        """How far the clock of whoever wrote that is ahead of the file server's; 0 where nothing tells."""
+        try:
+            return float(read_small(folder / _CLOCK)) - (folder / _CLOCK).stat().st_mtime
+        except (OSError, ValueError):
+            return 0.0
+
+    def touch(self, path: Path) -> None:
+        """Make one of the files that only have to be there."""
+        with contextlib.suppress(OSError):
+            path.touch(mode=0o600)
