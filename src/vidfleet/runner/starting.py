@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vidfleet.settings import time_limit_s
 from vidfleet.worker.messages import Start
 
 if TYPE_CHECKING:
@@ -43,12 +44,3 @@ def make_start(
 def _has_gpu_alone(lane: Lane, lanes: Sequence[Lane]) -> bool:
     """A GPU that its driver knows, and no other lane on it."""
     return bool(lane.device.uuid) and sum(other.device == lane.device for other in lanes) == 1
-
-
-def time_limit_s(timeout: str, duration_s: float) -> float | None:
-    """Seconds that ``--timeout`` allows; ``5x`` needs a length, and allows any time where there is none."""
-    if not timeout:
-        return None
-    if timeout.endswith("x"):
-        return float(timeout[:-1]) * duration_s if duration_s else None
-    return float(timeout)
