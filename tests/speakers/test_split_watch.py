@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from vidfleet.speakers.data import GridFrame, Still
+from tests.speakers.stills import Still
+from vidfleet.speakers.data import GridFrame
 from vidfleet.speakers.parts.board import Board, State
 from vidfleet.speakers.parts.watch import Watch
 from vidfleet.speakers.shots import ContentShots, CutFilter, SettledFrames
