@@ -2,12 +2,13 @@
 
 ::
 
-    python -m benchmarks.written_cost --media DIR --weights DIR        5 minutes
+    python -m benchmarks.written_cost --media DIR --weights DIR        4 minutes
 
 Makes a film of a minute, 1280 x 720, of two people in talk (``visualvoice_interview.mp4``, over and over), and
 finds its tracks and scores by the pipeline. Then everything that can be written of it is written, at the same time,
 picture by picture in turns, each with pixels and planes of its own, so that what a picture costs counts for each
-that asks for it; medians of repetitions, one thread. ``before`` is the way over BGR (``benchmarks.written_by_bgr``).
+that asks for it; one thread, the median of the film's seconds. ``before`` is the way over BGR
+(``benchmarks.written_by_bgr``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import tempfile
 import time
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -30,7 +30,7 @@ from benchmarks import written_by_bgr
 from benchmarks.lr_asd_cost import processor
 from vidfleet.speakers import copies
 from vidfleet.speakers.crops import CropRules
-from vidfleet.speakers.data import GRID_RATE, Conversation, GridFrame
+from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Conversation, GridFrame
 from vidfleet.speakers.drawing import Easel
 from vidfleet.speakers.flow import Crew
 from vidfleet.speakers.hearing import Hearing
@@ -51,19 +51,19 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.copies import Take
 
-CLIP, SECONDS, LINE_S = "visualvoice_interview.mp4", 60, 3
-SETTINGS = ("--models", "full", "--threads", "1", "--words", "sidecar", "--lean", "--keep-embeddings")
+CLIP, LINE_S = "visualvoice_interview.mp4", 3
+SETTINGS = ("--models", "full", "--threads", "1", "--words", "sidecar", "--lean", "--detect-every", "5")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one of the things that are written costs, per second of film."""
+    """What one of the things that are written costs."""
 
     name: str
     core_s_per_s: float
-    """Processor seconds, with the conversion of its pictures."""
+    """Processor seconds for a second of film, the median of all; the conversion of its pictures is in it."""
     bytes_per_s: int
-    """On disk."""
+    """On disk, for a second of film."""
     before_core_s_per_s: float | None
     """By way of BGR, where that was another way; else nothing."""
     before_bytes_per_s: int | None
@@ -81,21 +81,21 @@ class Film:
     conversation: Conversation
 
 
-def make_film(clip: Path, target: Path) -> None:
-    """A minute of a clip that is over before, again and again, with its sound and a subtitle every 3 seconds."""
+def make_film(clip: Path, target: Path, seconds: int) -> None:
+    """So much of a clip that is over before, again and again, with its sound and a subtitle every 3 seconds."""
     source = VideoSource.open(clip)
     heard = extract_sound(clip, target.with_suffix(".clip.wav"), zero=source.zero)
     assert heard is not None
     samples = heard.read(0, heard.length_samples)
-    sound = write_wav(target.with_suffix(".wav"), np.resize(samples, SECONDS * 16_000))
+    sound = write_wav(target.with_suffix(".wav"), np.resize(samples, seconds * SAMPLE_RATE))
     info, written = source.info, 0
     with Mp4Writer(target, width=info.width, height=info.height, sound=sound, colours=info.colours, crf=20) as writer:
-        while written < SECONDS * GRID_RATE:
+        while written < seconds * GRID_RATE:
             for frame in source.frames(keeps_planes=True):
-                if written < SECONDS * GRID_RATE:
+                if written < seconds * GRID_RATE:
                     writer.write(frame.planes)
                     written += 1
-    starts = range(0, SECONDS, LINE_S)
+    starts = range(0, seconds, LINE_S)
     lines = [f"{at}\n00:00:{at:02d},000 --> 00:00:{at + 2:02d},500\nWhat is said at {at} seconds.\n" for at in starts]
     target.with_suffix(".srt").write_text("\n".join(lines), "utf-8")
 
@@ -160,29 +160,26 @@ def makers(film: Film, work: Path) -> dict[str, tuple[Path, AbstractContextManag
     return {name: ((layout := place(name)).folder, make(layout)) for name, make in made.items()}
 
 
-def measured(film: Film, work: Path) -> dict[str, tuple[float, int]]:
-    """Write everything once. Returns processor seconds and bytes of each, and of decoding."""
-    spent: dict[str, float] = {"decoding": 0.0}
+def measured(film: Film, work: Path) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Write everything once. Returns processor seconds for each second of film, and bytes, of each and of decoding."""
     made = makers(film, work)
+    seconds = -(-film.seen.frames // GRID_RATE)
+    spent = {name: [0.0] * seconds for name in ("decoding", *made)}
     with ExitStack() as stack:
         takers = {name: stack.enter_context(maker) for name, (_, maker) in made.items()}
         converters: dict[str, Converter] = {}
         begun = time.process_time()
         for index, picture in enumerate(read_pictures(film.source.path, film.source.video_index, threads=1)):
-            spent["decoding"] += time.process_time() - begun
+            second = index // GRID_RATE
+            spent["decoding"][second] += time.process_time() - begun
             for name, take in takers.items():
                 converter = converters.setdefault(name, Converter(picture.frame, threads=1, keeps_planes=True))
                 frame = GridFrame(index, index / GRID_RATE, Converted(picture.frame, converter), is_repeat=False)
                 begun = time.process_time()
                 take(frame)
-                spent[name] = spent.get(name, 0.0) + time.process_time() - begun
+                spent[name][second] += time.process_time() - begun
             begun = time.process_time()
-        for name, (_, maker) in reversed(made.items()):  # what ends a file belongs to it
-            begun = time.process_time()
-            maker.__exit__(None, None, None)
-            spent[name] += time.process_time() - begun
-        stack.pop_all()
-    return {name: (time_s, size_of(made[name][0]) if name in made else 0) for name, time_s in spent.items()}
+    return spent, {name: size_of(folder) for name, (folder, _) in made.items()}
 
 
 def size_of(folder: Path) -> int:
@@ -195,17 +192,12 @@ def size_of(folder: Path) -> int:
     )
 
 
-def rows_of(rounds: list[dict[str, tuple[float, int]]]) -> list[Row]:
-    def cost_of(name: str) -> float:
-        return round(median(each[name][0] for each in rounds) / SECONDS, 4)
-
+def rows_of(spent: dict[str, list[float]], sizes: dict[str, int]) -> list[Row]:
     rows = []
-    for name, (_, size) in rounds[0].items():
+    for name in (name for name in spent if not name.startswith("before ")):
         before = f"before {name}"
-        if before in rounds[0]:
-            rows.append(Row(name, cost_of(name), size // SECONDS, cost_of(before), rounds[0][before][1] // SECONDS))
-        elif not name.startswith("before "):
-            rows.append(Row(name, cost_of(name), size // SECONDS, None, None))
+        was = (round(median(spent[before]), 4), sizes[before] // len(spent[name])) if before in spent else (None, None)
+        rows.append(Row(name, round(median(spent[name]), 4), sizes.get(name, 0) // len(spent[name]), *was))
     return rows
 
 
@@ -213,27 +205,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--media", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=60, help="length of the film")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/written_cost.json"))
     options = parser.parse_args()
     os.environ["VIDFLEET_WEIGHTS"] = str(options.weights)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        make_film(options.media / CLIP, work / "film.mp4")
+        make_film(options.media / CLIP, work / "film.mp4", options.seconds)
         film = look_at(work / "film.mp4", work / "out")
-        rounds = []
-        for number in range(options.repeats):
-            rounds.append(measured(film, work / str(number)))
-            shutil.rmtree(work / str(number))
-    rows = rows_of(rounds)
+        rows = rows_of(*measured(film, work / "written"))
     print(*rows, sep="\n")
     about = {
         "processor": processor(),
         "film": f"{CLIP}, over and over",
-        "seconds": SECONDS,
+        "seconds": options.seconds,
         "tracks": len(film.seen.tracks),
         "track_s": round(sum(len(track.boxes) for track in film.seen.tracks) / GRID_RATE, 1),
-        "repeats": options.repeats,
     }
     lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in about.items()]
     lines.append(' "rows": [\n  ' + ",\n  ".join(json.dumps(asdict(row)) for row in rows) + "\n ]")

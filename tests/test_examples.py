@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -72,6 +77,43 @@ def test_the_python_of_the_readme_runs(root: Path, tmp_path: Path, capsys: pytes
     )
     exec(code.replace('"/data/video"', repr(str(root))).replace("my_inference.py", str(script)), {})
     assert capsys.readouterr().out.split() == ["Frasier/black.mp4", "done", "Frasier/white.mkv", "done"]
+
+
+def test_the_class_of_the_docs_that_shares_its_work_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the runner on two lanes; and with help from the moment that it may be had, and when it is too late."""
+    page = (TOP / "docs" / "classes.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n# minutes.py\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "minutes.py").write_text(code)
+    film = tmp_path / "root" / "film.mp4"
+    film.parent.mkdir()
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("libx264", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(5 * 150):
+            picture = np.full((72, 64), 128, np.uint8)
+            picture[:48] = 16 + 100 * (index // 300)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
+        container.mux(stream.encode())
+    monkeypatch.chdir(tmp_path)
+    workload = vidfleet.PythonClass("minutes:Minutes")
+    summary = vidfleet.run(film.parent, workload, settings=replace(CPU, devices="cpu:2"))
+    assert summary.count("done") == 1
+    minutes = json.loads((film.with_suffix("") / "minutes.json").read_text())
+    assert len(minutes) == 3
+    assert minutes[0] < minutes[1] < minutes[2]
+
+    names: dict[str, Any] = {}
+    exec(code, names)
+    out, made = tmp_path / "out", names["Minutes"]()
+    out.mkdir()
+    with ThreadPoolExecutor() as pool:
+        leads = pool.submit(made.process, str(film), str(out))
+        while not (leads.done() or (out / "parts" / "open").exists()):
+            time.sleep(0.001)
+        made.help(str(film), str(out))
+        leads.result(timeout=30)
+    made.help(str(film), str(out))
+    assert json.loads((out / "minutes.json").read_text()) == minutes
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/scripts.md", "docs/quickstart.md", "docs/classes.md"])

@@ -159,10 +159,19 @@ def test_memory_is_told_per_face_and_by_length() -> None:
     assert "| 4 | 1 min | 1 | 200 | 240 | 40 |" in text
 
 
-def test_a_table_of_rows_as_they_are_has_all_their_fields() -> None:
-    text = more_sections.plain_table([{"faces": 1, "peak_mib": 210.5}, {"faces": 4, "is_same": True}])
-    assert text.splitlines()[0] == "| faces | peak mib | is same |"
-    assert text.splitlines()[2:] == ["| 1 | 210.5 | — |", "| 4 | — | yes |"]
+def test_two_lanes_are_told_beside_one_and_beside_what_was_asked_for() -> None:
+    def split(two_s: float) -> str:
+        runs = [{"way": "one lane", "wall_s": wall_s, "processor_s": 99.0} for wall_s in (90.0, 100.0, 130.0)]
+        runs.append({"way": "two lanes", "wall_s": two_s, "processor_s": 101.0})
+        medians = {"one lane": {"wall_s": 100.0}, "two lanes": {"wall_s": two_s}}
+        about = {"minutes": 10, "by_hand": False, "arguments": ["--lean"], "results": "equal"}
+        return more_sections.split_cost({**about, "medians": medians, "runs": runs})
+
+    text = split(55.0)
+    assert "| one lane | 100.0 (90.0 to 130.0) | 99.0 (99.0 to 99.0) | 1.00 |" in text
+    assert "| two lanes | 55.0 (once) | 101.0 (once) | 0.55 |" in text
+    assert "0.55 of the time of one (asked for: at most 0.6): met." in text
+    assert "**not met**" in split(61.0)
 
 
 def test_what_was_not_measured_has_no_section(tmp_path: Path) -> None:

@@ -6,13 +6,17 @@ import argparse
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import benchmarks.pipeline
 from benchmarks.pipeline import page
 from benchmarks.speed import page as speed_page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -27,6 +31,9 @@ class Part:
     minutes: float
     """What it took on 2 cores."""
     module: str = ""
+    short: tuple[str, ...] = ()
+    """Arguments more, for fewer turns."""
+    short_minutes: float = 0.0
 
     @property
     def name_of_module(self) -> str:
@@ -38,19 +45,20 @@ class Part:
         """Whether this checkout has it."""
         return find_spec(self.name_of_module) is not None
 
-    def command(self, places: dict[str, Path | None]) -> list[str] | None:
+    def command(self, places: Mapping[str, Path | None], *, short: bool = False) -> list[str] | None:
         """None where one of the places was not given."""
         needed = [name for name in places if any("{" + name + "}" in word for word in self.arguments)]
         if any(places[name] is None for name in needed):
             return None
-        return [sys.executable, "-m", self.name_of_module, *(word.format(**places) for word in self.arguments)]
+        words = [*self.arguments, *(self.short if short else ())]
+        return [sys.executable, "-m", self.name_of_module, *(word.format(**places) for word in words)]
 
 
 IN = ("--weights", "{weights}", "--media", "{media}")
 PARTS = (
     Part("pipeline_cost", (*IN, "--work", "{work}"), 8, "benchmarks.pipeline.cost"),
-    Part("split_cost", (*IN,), 4),
-    Part("written_cost", (*IN,), 5),
+    Part("split_cost", (*IN,), 25, short=("--repeat", "1"), short_minutes=10),
+    Part("written_cost", (*IN,), 6, short=("--repeats", "1"), short_minutes=3),
     Part("lr_asd_cost", ("--weights", "{weights}", "--golden", "{golden}"), 2),
     Part("detect_every", (*IN,), 5),
     Part("memory_by_faces", (*IN,), 20),
@@ -68,7 +76,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="DIR")
     parser.add_argument("--golden", type=Path, metavar="DIR", help="the authors' own scores, to compare with")
     parser.add_argument("--only", choices=[part.name for part in PARTS], action="append", help="may be given again")
-    parser.add_argument("--minutes", type=float, default=60.0, metavar="N", help="begin no part that would end later")
+    parser.add_argument("--short", action="store_true", help="one turn of two long films each: 25 minutes in all")
+    parser.add_argument("--minutes", type=float, default=90.0, metavar="N", help="begin no part that would end later")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     places = {name: getattr(options, name) for name in ("weights", "media", "golden", "work")}
@@ -78,7 +87,9 @@ def main() -> None:
         if options.only and part.name not in options.only:
             continue
         left = options.minutes - (time.monotonic() - began) / 60
-        run_part(part, part.command(places), left)
+        if options.short and part.short:
+            part = replace(part, minutes=part.short_minutes)
+        run_part(part, part.command(places, short=options.short), left)
     page.write_page()
     speed_page.write_page()  # it has a summary
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,8 @@ class Toy:
         parts.mkdir(exist_ok=True)
         if (parts / "open").exists() or self.taken(parts):
             once("met-others")
+        for n in range(SHARES):
+            (parts / f"{n}.lock").touch()
         (parts / "open").touch()
         self.work(parts, fcntl.LOCK_NB, report)
         if self.how != "forgets":
@@ -96,12 +99,15 @@ class Toy:
         self.helps(parts, report)
         time.sleep(300)
 
+    def helps_stalls(self, parts, report):
+        time.sleep(300)
+
     def helps_nothing(self, parts, report):
         pass
 
     def taken(self, parts):
         for lock in parts.glob("*.lock"):
-            with open(lock, "a") as file:
+            with open(lock, "r+") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -111,7 +117,7 @@ class Toy:
     def work(self, parts, how, report):
         me = os.environ["VIDFLEET_MARK"].partition(":")[2]
         for n in range(SHARES):
-            with open(parts / f"{n}.lock", "a") as lock:
+            with open(parts / f"{n}.lock", "r+") as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | how)
                 except BlockingIOError:
@@ -183,6 +189,14 @@ def test_idle_lanes_share_the_work_on_one_long_video(toy: Fleet) -> None:
     assert attempt["cpu_s"] >= sum(helper["cpu_s"] for helper in attempt["helpers"]) > 0
     assert len(toy.events("attempt_started")) == 3
     assert not toy.processes()
+
+
+def test_one_video_alone_gets_all_lanes(toy: Fleet) -> None:
+    """Where there are fewer videos than lanes, the others help from the start."""
+    for name in ("short0.mp4", "short1.mp4"):
+        (toy.root / name).unlink()
+    assert toy.run(*_words()).returncode == 0
+    assert len(set(_who(toy))) == 3
 
 
 def test_what_a_lane_writes_that_helps_has_a_log_of_its_own(toy: Fleet) -> None:
@@ -314,6 +328,21 @@ def test_a_video_that_comes_back_takes_a_lane_from_a_helper(toy: Fleet) -> None:
     assert done["started_at"] < long["ended_at"]
 
 
+def test_helpers_stand_still_while_the_run_does(toy: Fleet) -> None:
+    """Ctrl-Z, and on again."""
+    process = toy.start(*_words())
+    _started(toy, process, 2)
+    process.send_signal(signal.SIGTSTP)
+    time.sleep(0.7)
+    before = set(toy.scripts.glob("at-*"))
+    time.sleep(1.0)
+    assert set(toy.scripts.glob("at-*")) == before
+    process.send_signal(signal.SIGCONT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert len(before) < len(_who(toy)) == _SHARES
+
+
 def test_who_finds_nothing_to_do_is_not_asked_again_and_again(toy: Fleet) -> None:
     """The file stays there and help comes back at once: after 1, 2, 4, ... seconds it is asked once more."""
     assert toy.run(*_words("nothing", lanes=2)).returncode == 0
@@ -322,9 +351,10 @@ def test_who_finds_nothing_to_do_is_not_asked_again_and_again(toy: Fleet) -> Non
 
 def test_a_helper_that_stalls_is_ended(toy: Fleet) -> None:
     """By ``--stall``, as an attempt is; the video goes on."""
-    result = toy.run("--stall", "1", *_words("hangs"))
+    result = toy.run("--stall", "1", *_words("stalls"))
     assert result.returncode == 0, result.stdout
-    assert len(_who(toy)) == _SHARES
+    assert "timeout" in {helper["kind"] for helper in _helpers(toy)}
+    assert len(set(_who(toy))) == 1
 
 
 def test_a_time_limit_ends_a_video_with_its_helpers(toy: Fleet) -> None:
@@ -352,6 +382,7 @@ def test_a_gpu_on_which_help_fails_is_trusted_no_more(
     assert result.returncode == 0, result.stdout
     assert [event["kind"] for event in toy.events("attempt_ended")] == ["done"] * 3
     assert [event["lane"] for event in toy.events("help_ended") if event["kind"] == "device"] == [2, 2]
+    assert [event["lane"] for event in toy.events("lane_out")] == [2]
 
 
 def test_without_shares_nobody_helps(toy: Fleet) -> None:

@@ -224,9 +224,9 @@ def test_captions_and_key_frames_of_the_film_are_not_taken_over(tmp_path: Path) 
 
 
 def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
-    wrong = planes_of(np.zeros((96, 64, 3), np.uint8))
-    with AviWriter(tmp_path / "a.avi", width=96, height=64) as avi, pytest.raises(ValueError, match="does not fit"):
+    wrong, wanted = planes_of(np.zeros((96, 64, 3), np.uint8)), "does not fit"
+    with AviWriter(tmp_path / "a.avi", width=96, height=64) as avi, pytest.raises(ValueError, match=wanted):
         avi.write_planes(wrong)
-    with Mp4Writer(tmp_path / "a.mp4", width=96, height=64, colours=SD) as mp4:
-        with pytest.raises(ValueError, match="does not fit"):
-            mp4.write(wrong)
+    mp4 = Mp4Writer(tmp_path / "a.mp4", width=96, height=64, colours=SD)
+    with mp4, pytest.raises(ValueError, match=wanted):
+        mp4.write(wrong)

@@ -94,7 +94,7 @@ class Execution:
         self._helping = Helping(
             executor=executor, forecast=forecast, room=self.room, grace_s=settings.grace, host=self._host,
             begin=self._begin_help, tell=tell, say=self._notice, blame=self._blame,
-            log_of=lambda task, lane: f"{folder.path}/{folder.log_name(task.video, lane)}",
+            log_of=lambda task, lane: folder.log_name(task.video, lane),
         )  # fmt: skip
         self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
 
@@ -225,6 +225,8 @@ class Execution:
 
     def _help_out(self) -> None:
         """Lanes that have nothing to do share the work on a video of another's; videos come first."""
+        if not (self._deck.described.traits.shares or self._helping.is_at_work):
+            return
         running = list(self._running.values())
         self._helping.make_way(self._queue, running, self._open_lanes(), self._waiting)
         self._helping.look(running, self._idle, self._may_help)

@@ -79,6 +79,11 @@ class Helping:
         """What helps just now, in the order in which it began."""
         return [helper.running for helper in self._helpers.values()]
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether somebody helps, or might have by the last look."""
+        return bool(self._helpers) or self._may_come
+
     def is_helped(self, attempt: str) -> bool:
         """Whether anybody still works for an attempt."""
         return any(helper.leader == attempt for helper in self._helpers.values())
@@ -152,7 +157,7 @@ class Helping:
 
     def make_way(self, queue: Queue, leaders: Sequence[Running], usable: Sequence[Lane], waiting: int) -> None:
         """Videos come first: end as many as stand in the way of ``waiting`` ones, or of what runs; the newest first."""
-        staying = [helper for helper in reversed(self._helpers.values()) if not helper.why]
+        staying = [item for item in reversed(self._helpers.values()) if not (item.why or item.running.gives_way)]
         if staying and not self._room.bears(len(leaders) + len(staying)):
             self._end(staying.pop(0), "memory was needed for videos")
         coming = waiting - (len(self._helpers) - len(staying))
@@ -217,7 +222,7 @@ class Helping:
             name, log = printable(case.task.video.relative), printable(self._log_of(case.task, lane))
             self._say(
                 f"{lane.label} could not help {name}, which goes on without it: {attempt.kind}: {attempt.reason} "
-                f"[log: {log}]"
+                f"(see {log})"
             )
 
     def _end(self, helper: _Helper, why: str) -> None:

@@ -73,7 +73,7 @@ class TrackScores:
 
 
 class ActiveSpeaker(Protocol):
-    """Tells for face tracks when their face is speaking."""
+    """Tells for face tracks when their face is speaking; of each track one thread asks, of several tracks several."""
 
     method: Method
     compares_faces: bool

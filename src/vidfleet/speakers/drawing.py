@@ -35,13 +35,14 @@ class Easel:
     note: str
     """Stands in the corner where it is not empty."""
     threads: int
+    """For H.264; its bytes depend on them, as those of MPEG-4 do, which has one: pictures are drawn beside it."""
 
     @contextmanager
     def annotated(self) -> Iterator[Take]:
         """The film with a box and a score for each face, without and with sound."""
         layout, info = self.layout, self.source.info
         painter = Painter([DrawnTrack.of(track) for track in self.seen.tracks], note=self.note)
-        with AviWriter(layout.annotated, width=info.width, height=info.height, threads=self.threads) as writer:
+        with AviWriter(layout.annotated, width=info.width, height=info.height) as writer:
             yield lambda frame: writer.write_planes(painter.paint(frame.index, frame.planes))
         add_sound(layout.annotated, layout.sound, layout.annotated_with_sound)
 

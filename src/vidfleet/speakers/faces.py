@@ -98,7 +98,7 @@ class YuNet:
         confidence: float = YUNET_CONFIDENCE,
     ) -> None:
         self._names = [f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
-        self._session = open_session(weights, threads=threads, device=device, keeps_memory=True)
+        self._session = open_session(weights, threads=threads, device=device)
         if not set(self._names) <= {output.name for output in self._session.get_outputs()}:
             raise SetupError(f"{weights} is not YuNet: it lacks the outputs {', '.join(self._names)}")
         self._scale = scale

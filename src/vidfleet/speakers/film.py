@@ -12,8 +12,9 @@ is told by ``findings``.
 
 Looking for faces, scoring, and the files of crops are jobs of a crew (``flow``); all else is done, and decided, by
 the thread that brings the pictures. With a crew of N threads, the pictures of N + 2 frames or of two stretches of K
-are kept beside those above; each open track has up to 12 crops (1.8 MB) on their way to its file, and 100 faces
-(1.3 MB) on theirs to the network; and N + 2 tracks that have ended may wait for their scores.
+are kept beside those above; 3 more are decoded ahead; each open track has up to 13 crops (2 MB) on their way to its
+file; faces of all tracks together, 8 N seconds of them (2.5 N MB), are on theirs to the network; and N + 2 tracks that
+have ended may wait for their scores.
 """
 
 from __future__ import annotations
@@ -57,8 +58,11 @@ FRAMES_AHEAD = 3
 """Pictures that are decoded before they are asked for, where there is more than one thread."""
 FACES_AT_ONCE = 25
 """So many go to be scored in one job: the second that LR-ASD takes at a time."""
-SECONDS_WAITING, CROPS_WAITING = 2, 12
-"""Jobs of a track that wait, beside the one that runs."""
+SECONDS_A_THREAD = 8
+"""So many jobs of scoring may be under way for each thread of the crew. Those of one track are done one after another:
+with more of them, tracks of several shots are scored at once."""
+CROPS_WAITING = 12
+"""Of one track, on their way to its file, beside the one that is written."""
 
 
 def frames_ahead(frames: Iterable[GridFrame], crew: Crew, clock: StageClock) -> Iterator[GridFrame]:
@@ -92,7 +96,7 @@ class _TrackRun:
         self.portraits = TrackPortraits()
         self.faces: list[NDArray[np.uint8]] = []
         """Those that are to be scored next."""
-        self.scoring = Line(crew, most=SECONDS_WAITING)
+        self.scoring = Line(crew, most=SECONDS_A_THREAD * crew.threads)
         self.judged: Future[_Judged] | None = None
         """Of a track that has ended and is kept."""
         self.scores: Scores | None = None
@@ -157,6 +161,8 @@ class FilmPass:
         self._pictures: deque[GridFrame] = deque()
         self._growing: list[_TrackRun] = []
         self._unwritten: deque[_TrackRun] = deque()
+        self._scoring: deque[Future[None]] = deque()
+        """Jobs that are under way, of all tracks."""
 
     def __enter__(self) -> Self:
         return self
@@ -247,7 +253,11 @@ class FilmPass:
     def _hand_faces(self, run: _TrackRun) -> None:
         assert run.scorer is not None
         faces, run.faces = run.faces, []
-        run.scoring.start(self._score, run.scorer, faces)
+        self._scoring.append(run.scoring.start(self._score, run.scorer, faces))
+        if len(self._scoring) > SECONDS_A_THREAD * self._crew.threads:
+            oldest = self._scoring.popleft()
+            if not oldest.cancelled():  # its track was dropped
+                oldest.result()
 
     def _score(self, scorer: TrackScorer, faces: Sequence[NDArray[np.uint8]]) -> None:
         with self._clock.of("scores"):

@@ -94,12 +94,20 @@ class Line:
 
     def start(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hand out the next job. Raises the error of an earlier one, after which none is begun."""
+        done = self.follow(do, *args, **kwargs)
+        self._check()
+        return done
+
+    def follow(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Hand out the next job; the error of an earlier one is raised where its result is asked for."""
         if self._crew.is_alone:
             return self._crew.start(do, *args, **kwargs)
         done: Future[T] = Future()
         with self._changed:
             self._changed.wait_for(lambda: len(self._waiting) < self._most or self._error is not None)
-            self._check()
+            if self._error is not None:
+                done.set_exception(self._error)
+                return done
             self._waiting.append((done, partial(do, *args, **kwargs)))
         self._begin()
         return done
@@ -158,7 +166,7 @@ def read_ahead(crew: Crew, items: Iterable[T], *, most: int) -> Iterator[T]:
         yield from iterator
         return
     with Line(crew, most=most) as line:
-        coming = deque(line.start(next, iterator, _NONE_LEFT) for _ in range(most))
+        coming = deque(line.follow(next, iterator, _NONE_LEFT) for _ in range(most))
         while (item := coming.popleft().result()) is not _NONE_LEFT:
-            coming.append(line.start(next, iterator, _NONE_LEFT))
+            coming.append(line.follow(next, iterator, _NONE_LEFT))
             yield item  # type: ignore[misc]

@@ -59,7 +59,7 @@ class VoiceActivity:
 
     def __init__(self, *, threads: int = 1) -> None:
         path = _network()
-        self._session = open_session(path, threads=threads, device="cpu", keeps_memory=True)
+        self._session = open_session(path, threads=threads, device="cpu")
         self.method = Method("Silero VAD v6", hashlib.sha256(path.read_bytes()).hexdigest())
 
     def find(self, sound: SoundLike) -> tuple[Span, ...]:

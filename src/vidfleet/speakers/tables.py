@@ -155,8 +155,9 @@ class StageClock:
 
     Stages take turns frame by frame, so their times add up in pieces; pieces do not lie inside each other. Processor
     time is that of the thread that does the piece. What other threads do for it is not seen: those of FFmpeg, ONNX
-    Runtime, x264. With ``--threads 1`` there are none, and the sum over the stages is the process's own but for
-    opening the file, steps' marks and progress, 1 % of a run of two minutes.
+    Runtime, x264. With ``--threads 1`` there are none: the stages' sum was 96 % of the process's processor time on a
+    clip of 10 s, 99 % on one of two minutes. The rest is opening the video and the marks of steps; and, in a lane's
+    first video, imports: 0.6 s. With more threads, waiting for a core counts as time by the clock.
     """
 
     def __init__(self) -> None:

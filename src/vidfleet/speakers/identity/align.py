@@ -22,6 +22,9 @@ TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 """Where a frontal face has right eye, left eye, nose, right and left mouth corner; ArcFace's points."""
+CENTRE = TEMPLATE.mean(axis=0)
+TARGET = TEMPLATE - CENTRE
+"""The middle of those, and where they lie from it."""
 INNER = np.array([[20.0, 28.0], [92.0, 28.0], [20.0, 100.0], [92.0, 100.0]])
 """Corners of the part of an aligned face that must lie in the picture: brows to mouth."""
 MOST_MISFIT = 6.0
@@ -68,18 +71,19 @@ def pose_of(landmarks: NDArray[np.float32], *, pixel_aspect: Fraction) -> Pose |
     points = landmarks.astype(np.float64) * wide
     if not np.isfinite(points).all():
         return None
-    source, target = points - points.mean(axis=0), TEMPLATE - TEMPLATE.mean(axis=0)
+    centre = points.mean(axis=0)
+    source = points - centre
     spread = float((source**2).sum())
     if spread < 1e-6:
         return None
-    along = float((source * target).sum()) / spread
-    across = float((source[:, 0] * target[:, 1] - source[:, 1] * target[:, 0]).sum()) / spread
+    along = float((source * TARGET).sum()) / spread
+    across = float((source[:, 0] * TARGET[:, 1] - source[:, 1] * TARGET[:, 0]).sum()) / spread
     scale = float(np.hypot(along, across))
     if scale < 1e-6:
         return None
     turn = np.array([[along, -across], [across, along]])
-    shift = TEMPLATE.mean(axis=0) - turn @ points.mean(axis=0)
-    misfit = float(np.sqrt(((source @ turn.T - target) ** 2).sum(axis=1).mean()))
+    shift = CENTRE - turn @ centre
+    misfit = float(np.sqrt(((source @ turn.T - TARGET) ** 2).sum(axis=1).mean()))
     return Pose(np.column_stack([turn * wide, shift]), side=SIDE / scale, misfit=misfit, upright=along / scale)
 
 

@@ -28,7 +28,7 @@ MOBILE_FACE_NET_NAME = "MobileFaceNet"
 
 
 class FaceEmbedder(Protocol):
-    """Turns aligned faces into vectors."""
+    """Turns aligned faces into vectors; several threads may ask at once."""
 
     method: Method
     joins_at: float
@@ -84,7 +84,7 @@ class _Network:
     """An ONNX file that takes (N, 3, 112, 112) or (1, 3, 112, 112) and gives one vector for each."""
 
     def __init__(self, weights: Path, *, threads: int, device: Device) -> None:
-        self._session = open_session(weights, threads=threads, device=device, keeps_memory=True)
+        self._session = open_session(weights, threads=threads, device=device)
         inputs = self._session.get_inputs()
         if not inputs or list(inputs[0].shape[1:]) != [3, SIDE, SIDE]:
             raise SetupError(f"{weights} is no network for faces of {SIDE} x {SIDE} pixels")

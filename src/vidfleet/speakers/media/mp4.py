@@ -83,7 +83,7 @@ class Mp4Writer:
         """Append one picture."""
         if planes.size != self._size:
             raise ValueError(f"a picture of {planes.size} does not fit a video of {self._size}")
-        frame = planes.frame
+        frame = planes.own().frame
         frame.pts, frame.time_base = self._frames, Fraction(1, GRID_RATE)
         self._container.mux(self._video.encode(frame))
         self._frames += 1

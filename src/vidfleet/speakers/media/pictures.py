@@ -274,8 +274,7 @@ def deinterlaced(pictures: Iterable[Picture], *, threads: int) -> Iterator[Pictu
 class _Deinterlacer:
     """A filter graph for pictures of one size and format."""
 
-    def __init__(self, first: VideoFrame, *, threads: int, keeps_planes: bool = False) -> None:
-        self.keeps_planes = keeps_planes
+    def __init__(self, first: VideoFrame, *, threads: int) -> None:
         self._shape = (first.width, first.height, first.format.name)
         self._graph = Graph()
         self._graph.threads = threads

@@ -21,6 +21,7 @@ FORMAT = "yuv420p"
 """What all encoders take."""
 _BT709, _BT601 = frozenset({1}), frozenset({5, 6})
 """FFmpeg's numbers of matrices (AVCOL_SPC): BT.709; BT.601 of 625 and of 525 lines, which are the same."""
+_UNSPECIFIED = 2
 _HD_COLUMNS, _SD_ROWS = 1280, 576
 """mpv takes BT.709 from so many columns on or above so many rows; SDL (ffplay) goes by the rows alone."""
 _BY_AREA = Interpolation.AREA | Interpolation.ACCURATE_RND
@@ -74,7 +75,7 @@ class Planes:
     """
 
     frame: VideoFrame
-    """As encoders take it; they number it for themselves."""
+    """As encoders take it. Each numbers it for itself, so each gets one of its own (:meth:`own`)."""
     colours: Colours
     is_own: bool = False
     """Nobody else looks at it."""
@@ -89,6 +90,10 @@ class Planes:
         """Y (height, width), U and V (half of both, rounded up); written to only where :attr:`is_own`."""
         y, u, v = (_view(self.frame, index, is_written=self.is_own) for index in range(3))
         return y, u, v
+
+    def own(self) -> Planes:
+        """Itself where nobody else looks at it, else a copy: 0.05 ms at 720p."""
+        return self if self.is_own else self.copy()
 
     def copy(self) -> Planes:
         """One to draw on."""
@@ -109,16 +114,14 @@ def scaled(planes: Planes, size: tuple[int, int], reformatter: VideoReformatter,
     frame = reformatter.reformat(
         planes.frame, width=width, height=height, interpolation=_BY_AREA, threads=threads,
     )  # fmt: skip
-    return Planes(frame, planes.colours)
+    return Planes(frame, planes.colours, is_own=frame is not planes.frame)
 
 
 def pixels(planes: Planes, size: tuple[int, int], reformatter: VideoReformatter, *, threads: int) -> NDArray[np.uint8]:
     """What a player shows, in a size (width, height): BGR (height, width, 3)."""
     matrix = planes.colours.matrix
-    bgr = reformatter.reformat(
-        planes.frame, width=size[0], height=size[1], format="bgr24", interpolation=_BY_AREA,
-        src_colorspace=matrix, dst_colorspace=matrix, threads=threads,
-    )  # fmt: skip
+    small = scaled(planes, size, reformatter, threads=threads).frame
+    bgr = small.reformat(format="bgr24", src_colorspace=matrix, dst_colorspace=matrix, threads=threads)
     return np.asarray(bgr.to_ndarray(), np.uint8)
 
 
@@ -147,9 +150,8 @@ def planes_in(
 
 def _view(frame: VideoFrame, index: int, *, is_written: bool) -> NDArray[np.uint8]:
     plane = frame.planes[index]
-    array: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
-        : plane.height, : plane.width
-    ]
+    rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    array = rows[: plane.height, : plane.width]
     array.flags.writeable = is_written
     return array
 
@@ -169,6 +171,3 @@ def _is_full_range(frame: VideoFrame) -> bool:
 
 def _is_of_another_matrix(frame: VideoFrame) -> bool:
     return frame.colorspace not in _BT709 | _BT601 | {_UNSPECIFIED}
-
-
-_UNSPECIFIED = 2

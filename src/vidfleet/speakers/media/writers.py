@@ -87,7 +87,7 @@ class AviWriter:
     def write_planes(self, planes: Planes) -> None:
         """Append one picture as it comes from a decoder."""
         self._check(planes.size)
-        self._append(planes.frame, planes.colours)
+        self._append(planes.own().frame, planes.colours)
 
     def _check(self, size: tuple[int, int]) -> None:
         if size != self._size:
