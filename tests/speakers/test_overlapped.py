@@ -71,6 +71,15 @@ def test_what_is_written_is_the_same_whatever_the_threads(film: Path, tmp_path: 
         assert {*other} == {*one}
 
 
+@pytest.mark.slow
+def test_networks_say_the_same_whatever_the_threads(media: Path, weights: Path, tmp_path: Path) -> None:
+    film = media / "grid_2people_turns_cut.mp4"
+    full = ("--models", "full", "--weights", str(weights), "--words", "none", "--lean", "--detect-every", "5")
+    one, three = (run(film, tmp_path / str(threads), threads, *full) for threads in (1, 3))
+    assert b"LR-ASD" in one["pywork/tracks.csv"]
+    assert one == three
+
+
 @pytest.mark.parametrize("threads", [1, 4])
 def test_tracks_that_are_not_kept_leave_nothing_though_they_were_being_scored(tmp_path: Path, threads: int) -> None:
     film = write_video(tmp_path / "a.mp4", two_shots(rate=12, seconds=6), rate=12, sound=noise(6))
