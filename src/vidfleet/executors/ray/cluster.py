@@ -67,7 +67,10 @@ def join(address: str) -> bool:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise UsageError(f"--address {address}: no way to the Ray cluster\n{_first_lines(error)}") from error
+            raise UsageError(
+                f"--address {address}: no way to the Ray cluster\n{_first_lines(error)}\nWhere the cluster wants a "
+                "token, set RAY_AUTH_MODE=token here too, and have the token where Ray looks for it."
+            ) from error
     return True
 
 
