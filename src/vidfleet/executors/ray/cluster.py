@@ -189,6 +189,11 @@ def why_not(error: Exception) -> str:
         return "it has no vidfleet: install it there too, version " + vidfleet.__version__
     if "No module named 'vidfleet." in text:
         return f"it has another vidfleet than the runner's {vidfleet.__version__}"
+    exceptions = ray_module().exceptions
+    if isinstance(error, exceptions.TaskUnschedulableError | exceptions.NodeDiedError):
+        return "it has just been lost"
+    if isinstance(error, exceptions.GetTimeoutError):
+        return "it does not answer"
     return _first_lines(error, 1)
 
 
