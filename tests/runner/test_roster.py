@@ -30,7 +30,8 @@ def test_a_lane_that_has_gone_is_never_idle_again() -> None:
     lane = _lane(0, "a")
     roster = Roster([lane, _lane(1, "b")])
     roster.idle.remove(lane)
-    roster.dismiss(lane)
+    assert roster.dismiss(lane)
+    assert not roster.dismiss(lane)
     roster.free(lane)
     assert lane not in roster.idle
     assert lane in roster.ever
