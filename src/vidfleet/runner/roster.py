@@ -42,11 +42,13 @@ class Roster:
         for lanes in (self.lanes, self.ever, self.usable, self.idle):
             _put(lane, lanes)
 
-    def dismiss(self, lane: Lane) -> None:
-        """A lane is no more."""
+    def dismiss(self, lane: Lane) -> bool:
+        """A lane is no more; False where it was not there."""
+        is_news = lane in self.lanes
         for lanes in (self.lanes, self.usable, self.idle):
             if lane in lanes:
                 lanes.remove(lane)
+        return is_news
 
     def free(self, lane: Lane) -> None:
         """Nothing runs on a lane any more; one that has gone meanwhile is not idle for that."""
@@ -73,8 +75,7 @@ def heed(
         tell(LaneJoined(lane))
     if isinstance(message, Lost):
         tell(LaneLost(lane, message.reason))
-    if isinstance(message, Gone):
-        roster.dismiss(lane)
+    if isinstance(message, Gone) and roster.dismiss(lane):
         queue.give_away(lane)
         tell(LaneOut(lane, message.reason))
     return None if isinstance(message, Ready | Joined) else message
