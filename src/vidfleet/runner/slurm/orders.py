@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import SetupError
-from vidfleet.options import parse_options, to_arguments
+from vidfleet.options import checked
 from vidfleet.runner.ledger import RunFolder
 from vidfleet.runner.lines import read_task, task_to_plain
 from vidfleet.runner.places import stage_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vidfleet.runner.slurm.place import Place
 
 SCHEMA = 1
+_DEFAULT = RunSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,9 @@ class Orders:
 
 
 def _what_matters(settings: RunSettings) -> RunSettings:
-    default = RunSettings()
     return replace(
-        settings, slurm=default.slurm, chunk_minutes=default.chunk_minutes, max_jobs=default.max_jobs,
-        detach=default.detach,
+        settings, slurm=_DEFAULT.slurm, chunk_minutes=_DEFAULT.chunk_minutes, max_jobs=_DEFAULT.max_jobs,
+        detach=_DEFAULT.detach,
     )  # fmt: skip
 
 
@@ -70,11 +70,21 @@ def write_orders(place: Place, orders: Orders) -> None:
         "root": str(orders.root),
         "base": str(orders.base),
         "workload": to_plain(orders.workload),
-        "settings": list(to_arguments(orders.settings)),
+        "settings": _settings_to_plain(orders.settings),
         "name": orders.name,
         "fingerprint": orders.fingerprint,
     }
     write_whole(place.orders, json.dumps(plain) + "\n")
+
+
+def _settings_to_plain(settings: RunSettings) -> dict[str, Any]:
+    """Without what has its default."""
+    plain = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in plain.items()
+        if value != getattr(_DEFAULT, name)
+    }
 
 
 def read_orders(place: Place) -> Orders:
@@ -86,7 +96,7 @@ def read_orders(place: Place) -> Orders:
         return Orders(
             word=str(plain["word"]), root=Path(plain["root"]), base=Path(plain["base"]),
             workload=from_plain(plain["workload"]),
-            settings=parse_options(RunSettings, plain["settings"], program="vidfleet"),
+            settings=checked(RunSettings(**plain["settings"])),
             name=str(plain["name"]), fingerprint=str(plain["fingerprint"]),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -24,19 +24,9 @@ _ANSWER_S = 60.0
 _COLUMNS = (("ArrayJobID", 20), ("ArrayTaskID", 20), ("State", 20), ("exit_code", 16), ("NodeList", 64),
             ("Reason", 64), ("Name", 80))  # fmt: skip
 _OVER = frozenset(
-    [
-        "BOOT_FAIL",
-        "CANCELLED",
-        "COMPLETED",
-        "DEADLINE",
-        "FAILED",
-        "NODE_FAIL",
-        "OUT_OF_MEMORY",
-        "PREEMPTED",
-        "REVOKED",
-        "TIMEOUT",
-    ]
-)
+    ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
+     "TIMEOUT")
+)  # fmt: skip
 _STUCK = "launch failed requeued held"
 _LEAST_ARRAY = 1001
 """MaxArraySize where nobody has set it."""

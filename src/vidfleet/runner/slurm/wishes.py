@@ -12,25 +12,9 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"[a-z][a-z0-9-]*")
 _BARE = frozenset(
-    [
-        "contiguous",
-        "exclusive",
-        "get-user-env",
-        "hold",
-        "ignore-pbs",
-        "kill-on-invalid-dep",
-        "nice",
-        "no-kill",
-        "no-requeue",
-        "overcommit",
-        "oversubscribe",
-        "propagate",
-        "reboot",
-        "spread-job",
-        "use-min-nodes",
-        "verbose",
-    ]
-)
+    ("contiguous", "exclusive", "get-user-env", "hold", "kill-on-invalid-dep", "nice", "no-kill", "overcommit",
+     "oversubscribe", "propagate", "reboot", "spread-job", "use-min-nodes")
+)  # fmt: skip
 """Options of sbatch that may stand without a value."""
 _OURS = {
     "array": "how many elements there are is --max-jobs and --chunk-minutes",
@@ -77,11 +61,11 @@ def sbatch_options(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check(key: str, word: str, equals: str) -> None:
-    if not _KEY.fullmatch(key) or (not equals and key not in _BARE):
-        raise UsageError(f"--slurm {word}: give options of sbatch without their dashes: partition=gpu,account=x")
     if key in _OURS:
         why = f": {_OURS[key]}" if _OURS[key] else ""
         raise UsageError(f"--slurm {key} is not yours to set{why}")
+    if not _KEY.fullmatch(key) or (not equals and key not in _BARE):
+        raise UsageError(f"--slurm {word}: give options of sbatch without their dashes: partition=gpu,account=x")
     if key in _ONCE and word.partition("=")[2] != "1":
         raise UsageError(
             f"--slurm {word}: an element is one runner on one node; how many there are is --max-jobs and "
