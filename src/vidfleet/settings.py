@@ -152,10 +152,6 @@ class MachineSettings:
         "", "the Ray cluster: HOST:PORT, or auto for the one that this machine is in (default: one is started here)",
         metavar="ADDRESS",
     )  # fmt: skip
-    lanes: int | None = option(
-        None, "no more than N lanes at a time, on all machines together (default: all that there are)", metavar="N",
-        parse=parse_count,
-    )  # fmt: skip
     slurm: tuple[str, ...] = option(
         (), "what Slurm is to give each array element, as options of sbatch without their dashes: "
         "partition=gpu,account=x,gpus=1,time=4:00:00", metavar="KEY=VALUE",
@@ -188,6 +184,10 @@ class LaneSettings:
     cores_per_lane: int | Literal["", "all"] = option(
         "", "cores for each lane: N, or all, which divides nothing (default: each its share)", metavar="N|all",
         parse=parse_cores,
+    )  # fmt: skip
+    lanes: int | None = option(
+        None, "no more than N lanes in all (default: as many as there are)", metavar="N",
+        parse=parse_count,
     )  # fmt: skip
     memfree: str = option(
         "", "memory of this machine to keep free: with less nothing new is started, with less than half of it the "

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,7 +15,7 @@ import pytest
 from tests.support.page_cache import is_in_memory, write_cold
 from vidfleet.data import Device, Lane
 from vidfleet.errors import UsageError
-from vidfleet.executors.base import Ground, LaneEvent, Lost, Told, make_executor
+from vidfleet.executors.base import Executor, Ground, LaneEvent, Lost, Told, make_executor
 from vidfleet.settings import RunSettings
 from vidfleet.worker.messages import Failed, Finished, Ready, Start
 from vidfleet.workloads.base import Program
@@ -24,12 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.ray_cluster import RayCluster
-    from vidfleet.executors.base import Executor
 
 LANES = tuple(Lane(index, Device("gpu", str(index)), threads=1) for index in range(2))
 
 
-@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=pytest.mark.ray)])
 def settings(request: pytest.FixtureRequest) -> RunSettings:
     """Two lanes, with a GPU each."""
     if request.param == "local":
@@ -38,12 +38,33 @@ def settings(request: pytest.FixtureRequest) -> RunSettings:
     return RunSettings(executor=request.param, address=cluster.address, num_gpus=2)
 
 
-@pytest.fixture
-def executor(settings: RunSettings, tmp_path: Path) -> Iterator[Executor]:
-    """Two open lanes."""
-    made = _open(settings, tmp_path)
+@dataclass
+class Opened:
+    """Two open lanes, which all tests use one after the other; whoever closes them leaves none."""
+
+    executor: Executor | None = None
+
+    def close(self) -> None:
+        if self.executor:
+            self.executor.close()
+        self.executor = None
+
+
+@pytest.fixture(scope="module")
+def opened(settings: RunSettings) -> Iterator[Opened]:
+    """Nothing as yet: the first test opens them."""
+    made = Opened()
     yield made
     made.close()
+
+
+@pytest.fixture
+def executor(opened: Opened, settings: RunSettings, tmp_path: Path) -> Executor:
+    """Two open lanes, both idle, and nothing to be heard of what was before."""
+    opened.executor = opened.executor or _open(settings, tmp_path)
+    while _told(opened.executor.wait(0)):
+        pass
+    return opened.executor
 
 
 def _open(settings: RunSettings, tmp_path: Path) -> Executor:
@@ -130,7 +151,7 @@ def test_an_attempt_can_be_paused_and_goes_on(executor: Executor, tmp_path: Path
     """Stopped time counts for no limit."""
     _start(executor, LANES[0], "import time; print(1, flush=True); time.sleep(0.3)", tmp_path, timeout_s=1.5)
     log = tmp_path / "0.log"
-    while not (log.exists() and log.read_text().strip()):
+    while not (log.exists() and log.read_text().endswith("\n")):
         time.sleep(0.02)
     executor.pause(LANES[0])
     time.sleep(2.5)
@@ -156,7 +177,7 @@ def test_a_dead_worker_is_told_and_replaced(executor: Executor, tmp_path: Path) 
         executor, LANES[0], "import os, time; print(os.getpid(), os.getppid(), flush=True); time.sleep(60)", tmp_path
     )
     log = tmp_path / "0.log"
-    while not (log.exists() and log.read_text().strip()):
+    while not (log.exists() and log.read_text().endswith("\n")):
         time.sleep(0.02)
     attempt, worker = map(int, log.read_text().split())
     os.kill(worker, signal.SIGKILL)
@@ -176,15 +197,14 @@ def test_wake_ends_a_wait(executor: Executor) -> None:
     assert list(executor.wait(None)) == []
 
 
-def test_closing_ends_everything(settings: RunSettings, tmp_path: Path) -> None:
+def test_closing_ends_everything(executor: Executor, opened: Opened, tmp_path: Path) -> None:
     """Also what had moved to a session of its own."""
-    executor = _open(settings, tmp_path)
     code = "import subprocess, time; print(subprocess.Popen(['sleep', '99'], start_new_session=True).pid, flush=True)"
     _start(executor, LANES[0], code + "; time.sleep(60)", tmp_path)
     log = tmp_path / "0.log"
-    while not (log.exists() and log.read_text().strip()):
+    while not (log.exists() and log.read_text().endswith("\n")):
         time.sleep(0.02)
-    executor.close()
+    opened.close()
     assert not psutil.pid_exists(int(log.read_text()))
 
 

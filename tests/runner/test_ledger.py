@@ -17,7 +17,9 @@ from vidfleet.runner.events import (
     AttemptProgress,
     AttemptStarted,
     Event,
+    LaneJoined,
     LaneLost,
+    LaneOut,
     Notice,
     RunEnded,
     RunStarted,
@@ -87,6 +89,9 @@ def story(made_up: MadeUp) -> list[Event]:
             task,
             replace(made_up.outcome(task.video.relative, "done"), attempts=(good,), probe=task.probe),
         ),
+        LaneJoined(replace(lanes[0], index=7, device=replace(lanes[0].device, host="node3"))),
+        LaneOut(lanes[0]),
+        LaneOut(lanes[1], "its node was lost"),
         RunEnded(12.5, "interrupt"),
     ]
 

@@ -125,6 +125,17 @@ def test_a_retry_that_wants_room_on_the_host_runs_beside_less_than_half() -> Non
     assert queue.take(lanes[2], [running[2], Running(hungry, lanes[1], 0.0, DESCRIPTION)], lanes) is None
 
 
+def test_other_machines_do_not_wait_for_a_retry_that_wants_room_on_its_host() -> None:
+    lanes = [Lane(i, Device("cpu", "", host="ab"[i % 2]), 1) for i in range(4)]
+    queue = Queue(_cases(6), lanes, "longest")
+    case = queue.take(lanes[0], [], lanes)
+    assert case is not None
+    case.room = "host"
+    running = [Running(case, lanes[0], 0.0, DESCRIPTION)]
+    assert queue.take(lanes[2], running, lanes) is None
+    assert queue.take(lanes[1], running, lanes) is not None
+
+
 def test_a_lane_that_is_out_gives_its_videos_away() -> None:
     """In round-robin nothing would else take them."""
     lanes = _lanes(2)

@@ -214,3 +214,9 @@ def test_lanes_that_are_not_needed_leave_their_cores_to_the_others(monkeypatch: 
     settings = LaneSettings(devices="cpu:8")
     few = module.share_cores(_lanes(0, settings).lanes[:2], settings)
     assert [(lane.index, lane.threads, len(lane.cores)) for lane in few] == [(0, 8, 8), (1, 8, 8)]
+
+
+def test_no_more_lanes_than_wanted_share_all_cores() -> None:
+    """``--lanes``."""
+    assert _lanes(4, LaneSettings(lanes=2)) == _lanes(4, LaneSettings(num_gpus=2))
+    assert len(_lanes(0, LaneSettings(devices="cpu:4", lanes=3)).lanes) == 3

@@ -276,10 +276,10 @@ class Execution:
 
     def _dismiss(self, lane: Lane, reason: str) -> None:
         """A lane is no more."""
-        self.roster.dismiss(lane)
-        self._places -= 1
-        self._queue.give_away(lane)
-        self._tell(LaneOut(lane, reason))
+        if self.roster.dismiss(lane):
+            self._places -= 1
+            self._queue.give_away(lane)
+            self._tell(LaneOut(lane, reason))
 
     def _goes_on_at_once(self, evidence: Evidence) -> bool:
         """Whether a lane gets its next video before what its last one has left is looked at.

@@ -28,11 +28,13 @@ class Roster:
         for lanes in (self.lanes, self.ever, self.usable, self.idle):
             _put(lane, lanes)
 
-    def dismiss(self, lane: Lane) -> None:
-        """A lane is no more."""
+    def dismiss(self, lane: Lane) -> bool:
+        """A lane is no more; False where it was not there."""
+        is_news = lane in self.lanes
         for lanes in (self.lanes, self.usable, self.idle):
             if lane in lanes:
                 lanes.remove(lane)
+        return is_news
 
     def free(self, lane: Lane) -> None:
         """Nothing runs on a lane any more; one that has gone meanwhile is not idle for that."""

@@ -117,7 +117,7 @@ def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSe
     known = read_learnt(base, description.name)
     plan = make_plan(found.videos, description, settings, known)
     notices = (*found.notices, *lanes.notices, *description.notices, *plan.notices)
-    return Prepared(top, workload, description, settings, executor, lanes.lanes[: settings.lanes], plan, notices, known)
+    return Prepared(top, workload, description, settings, executor, lanes.lanes, plan, notices, known)
 
 
 def execute(

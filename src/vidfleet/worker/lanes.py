@@ -47,6 +47,7 @@ def make_lanes(settings: LaneSettings, gpus: Gpus | None = None) -> Lanes:
         made = _cpu_lanes(int(settings.devices.partition(":")[2]), ())
     else:
         made = _choose(settings, gpus)
+    made = replace(made, lanes=made.lanes[: settings.lanes])
     return replace(made, lanes=share_cores(made.lanes, settings, gpus))
 
 

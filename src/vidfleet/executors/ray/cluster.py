@@ -67,7 +67,10 @@ def join(address: str) -> bool:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise UsageError(f"--address {address}: no way to the Ray cluster\n{_first_lines(error)}") from error
+            raise UsageError(
+                f"--address {address}: no way to the Ray cluster\n{_first_lines(error)}\nWhere the cluster wants a "
+                "token, set RAY_AUTH_MODE=token here too, and have the token where Ray looks for it."
+            ) from error
     return True
 
 
@@ -186,6 +189,11 @@ def why_not(error: Exception) -> str:
         return "it has no vidfleet: install it there too, version " + vidfleet.__version__
     if "No module named 'vidfleet." in text:
         return f"it has another vidfleet than the runner's {vidfleet.__version__}"
+    exceptions = ray_module().exceptions
+    if isinstance(error, exceptions.TaskUnschedulableError | exceptions.NodeDiedError):
+        return "it has just been lost"
+    if isinstance(error, exceptions.GetTimeoutError):
+        return "it does not answer"
     return _first_lines(error, 1)
 
 

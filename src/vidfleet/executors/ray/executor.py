@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Evidence
-from vidfleet.executors.base import Joined, LaneEvent, Told
+from vidfleet.executors.base import Gone, Joined, LaneEvent, Told
 from vidfleet.executors.ray import cluster
 from vidfleet.executors.ray.holders import BETWEEN_LOOKS_S, Holders
 from vidfleet.executors.ray.inbox import Inbox
@@ -117,7 +117,11 @@ class RayExecutor:
     def start(self, lane: Lane, start: Start) -> None:
         """See :class:`~vidfleet.executors.base.Executor`."""
         assert self._holders is not None
-        seat = self._pool.seats[lane.index]
+        seat = self._pool.seats.get(lane.index)
+        if seat is None:  # what tells of its end is on its way to the runner
+            gone = LaneEvent(lane, Gone(start.attempt, "its node was lost before it began"))
+            self._inbox.put(lambda: [gone])
+            return
         seat.attempt = start.attempt
         self._holders.order(seat, start)
 

@@ -7,6 +7,7 @@ below it ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import select
@@ -129,25 +130,23 @@ class LaneActor:
 
         A killed raylet leaves its workers alive, and until the cluster has noticed its death 12 to 16 s go by.
         """
+        parent = os.getppid()
         while True:
             if raylet >= 0:
                 is_gone = bool(select.select((raylet,), (), (), _BETWEEN_LOOKS_S)[0])
             else:
                 time.sleep(_BETWEEN_LOOKS_S)
-                is_gone = os.getppid() == 1
+                is_gone = os.getppid() != parent
             if is_gone or not (self._is_asked or self._is_paused or _now() - self._asked_at < LEASE_S):
                 os._exit(1)
 
 
 def _raylet() -> int:
-    """A descriptor that tells of the end of this node's raylet; -1 where there is none (macOS)."""
-    if not hasattr(os, "pidfd_open"):
-        return -1
-    for pid in (int(os.environ.get("RAY_RAYLET_PID", "0")), os.getppid()):
-        try:
-            return os.pidfd_open(pid) if pid else -1
-        except (ProcessLookupError, ValueError):  # of another name space
-            continue
+    """A descriptor that tells of the end of this node's raylet; -1 where there is none (macOS, Linux before 5.3)."""
+    if hasattr(os, "pidfd_open"):
+        for pid in (os.environ.get("RAY_RAYLET_PID", ""), str(os.getppid())):
+            with contextlib.suppress(OSError, ValueError):  # none, or of another name space
+                return os.pidfd_open(int(pid))
     return -1
 
 

@@ -166,8 +166,10 @@ class Queue:
         """Whether ``lane`` may start something beside what runs, if ``room`` is kept for ``owner``'s attempt."""
         if room == "gpu" and lane.device.label == owner.device.label:
             return not any(item.lane.device.label == lane.device.label for item in running)
-        if room == "host":
-            return len(running) < max(1, len(self._lanes) // 2)
+        host = owner.device.host
+        if room == "host" and lane.device.host == host:
+            there = sum(other.device.host == host for other in self._lanes)
+            return sum(item.lane.device.host == host for item in running) < max(1, there // 2)
         return True
 
     @property
