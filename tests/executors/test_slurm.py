@@ -157,9 +157,9 @@ def test_a_lost_node_and_a_preemption_lose_nothing(fleet: Fleet, cluster: SlurmC
     process = fleet.start(*ON_SLURM, *napping(fleet, 2))
     wait_for_elements(cluster, 3)
     wait_for_videos(tmp_path, 3, cluster)
-    cluster.ask("scontrol", "update", "nodename=n2", "state=down", "reason=a test")
+    cluster.set_down("n2")
     wait_for_videos(tmp_path, 8, cluster)
-    cluster.ask("scontrol", "update", "nodename=n2", "state=idle")
+    cluster.bring_back("n2")
     cluster.ask("sbatch", "--exclusive", "-w", "n3", "-p", "high", "--output=/dev/null", "--wrap", "sleep 3")
     output = finish(fleet, process, cluster)
     assert process.returncode == 0, output

@@ -169,6 +169,15 @@ class SlurmCluster:
         found = [line.split("|") for line in said.splitlines()]
         return {name: node for name, node, is_in, job in found if "vidfleet" in job and state in ("", is_in)}
 
+    def set_down(self, node: str) -> None:
+        """Have a node taken for lost."""
+        self.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=a test")
+
+    def bring_back(self, node: str) -> None:
+        """Let it have jobs again; it may have come back by itself."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.ask("scontrol", "update", f"nodename={node}", "state=idle")
+
     def hasten(self) -> None:
         """Let what was put back into the queue start now: Slurm keeps it waiting for two minutes."""
         for line in self.ask("squeue", "-h", "-r", "-t", "PD", "-o", "%i|%r").splitlines():

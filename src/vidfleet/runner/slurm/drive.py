@@ -294,7 +294,7 @@ class Drive:
         count = how_many(left, self._forecast, self._settings, self._most_elements)
         count = min(count, len(lost)) if self._jobs.alive else count
         try:
-            self._submit(cut(left, count, self._forecast.weight))
+            self._submit(cut(left, count, self._forecast.weight), instead_of=lost)
         except SlurmError as error:
             self._say(str(error))
 
@@ -304,8 +304,8 @@ class Drive:
             for task in list(self._open.values()):
                 self._settle(task, Outcome(task.video, "up_to_date", probe=task.probe))
 
-    def _submit(self, shares: Sequence[Sequence[Task]]) -> None:
-        job = self._jobs.submit(shares)
+    def _submit(self, shares: Sequence[Sequence[Task]], *, instead_of: Sequence[int] = ()) -> None:
+        job = self._jobs.submit(shares, instead_of=instead_of)
         self._settled_at_hand_in = len(self.outcomes)
         self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
         videos = sum(map(len, shares))

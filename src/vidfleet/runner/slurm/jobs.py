@@ -44,8 +44,8 @@ class Jobs:
         self._states: dict[int, JobState] = {}
         self._handed_in: dict[int, float] = {}
         """When each share was, by our monotonic clock; those of an earlier driver long ago."""
-        self._buried: set[int] = set()
-        self.excluded: set[str] = set()
+        self._buried = {share for each in self._submissions for share in each.instead_of}
+        self.excluded = {node for each in self._submissions for node in each.excluded.split(",") if node}
         """Nodes that have shown to be of no use."""
 
     # ---- handing in
@@ -55,8 +55,11 @@ class Jobs:
         """The number of the first share of the next array."""
         return max([0, *(each.first + each.count for each in self._submissions)])
 
-    def submit(self, shares: Sequence[Sequence[Task]]) -> int:
-        """Write the shares down and hand an array in that works on them; returns the job's number."""
+    def submit(self, shares: Sequence[Sequence[Task]], *, instead_of: Sequence[int] = ()) -> int:
+        """Write the shares down and hand an array in that works on them; returns the job's number.
+
+        ``instead_of`` are shares of dead elements. Raises SlurmError.
+        """
         first = self.next_share
         for number, tasks in enumerate(shares, first):
             write_share(self._place, number, tasks)
@@ -65,7 +68,7 @@ class Jobs:
             name=f"{self._place.jobs_prefix}{first}", count=len(shares),
         )  # fmt: skip
         self._place.over.unlink(missing_ok=True)
-        self._add(Submission(job, first, len(shares), ",".join(sorted(self.excluded))))
+        self._add(Submission(job, first, len(shares), ",".join(sorted(self.excluded)), tuple(instead_of)))
         self._place.remember(self._submissions)
         return job
 

@@ -41,6 +41,8 @@ class Submission:
     count: int
     excluded: str = ""
     """Nodes that were left out, as they had shown to be of no use."""
+    instead_of: tuple[int, ...] = ()
+    """Shares whose elements had died, and whose videos these do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ class Place:
     def submissions(self) -> list[Submission]:
         """What was submitted, as far as its driver lived to write it down."""
         try:
-            return [Submission(**item) for item in read_json(self.path / "jobs.json")["jobs"]]
+            plain = read_json(self.path / "jobs.json")["jobs"]
+            return [Submission(**{**item, "instead_of": tuple(item["instead_of"])}) for item in plain]
         except (OSError, ValueError, KeyError, TypeError):
             return []
 

@@ -329,6 +329,8 @@ class _Found:
             if event is not None:
                 self.follower.has_merged(plain, event)
                 self._take(event, float(plain.get("at", 0)))
+                if isinstance(event, Notice) and plain.get("element"):  # an earlier driver's own are old news
+                    self.notices.append(event.text)
 
     def _take(self, event: Event, at: float) -> None:
         self.events.append((event, at))
@@ -342,5 +344,3 @@ class _Found:
                 self.all_lanes[lane.index] = lane
             case LaneOut(lane, reason) if reason:
                 self.lanes = tuple(known for known in self.lanes if known != lane)
-            case Notice(text):
-                self.notices.append(text)
