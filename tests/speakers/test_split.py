@@ -21,6 +21,7 @@ from vidfleet.speakers.kept import read_spans
 from vidfleet.speakers.layout import PARTS, SHARES, SPEECH, Layout
 from vidfleet.speakers.media import Sound, VideoSource
 from vidfleet.speakers.parts.board import PLAN, Board
+from vidfleet.speakers.parts.leader import remove
 from vidfleet.speakers.parts.plan import Plan
 from vidfleet.speakers.parts.taker import Taker, Tools
 from vidfleet.speakers.pipeline import Speakers
@@ -324,6 +325,34 @@ def test_a_lane_with_other_settings_refuses_to_help(
     with pytest.raises(SplitError, match="cannot help"):
         speakers.help(str(film), str(out), lambda stage, share: None)
     assert sorted((out / PARTS).iterdir()) == before
+
+
+def test_a_helper_that_comes_too_late_has_nothing_to_do_and_does_not_fail(
+    film: Path, tmp_path: Path, lane: Speakers
+) -> None:
+    """The other lane has joined the parts while this one loaded its models, and draws now."""
+    out = tmp_path / "out"
+    begin_and_die(film, out, lane)
+    remove(out / PARTS)
+    lane.help(str(film), str(out), lambda stage, share: None)
+    assert not (out / PARTS).exists()
+
+
+def test_a_helper_does_not_fail_when_the_parts_go_in_the_middle_of_its_share(
+    film: Path, tmp_path: Path, lane: Speakers
+) -> None:
+    out = tmp_path / "out"
+    begin_and_die(film, out, lane)
+    said: list[float] = []
+
+    def report(stage: str, share: float) -> None:
+        said.append(share)
+        if len(said) == 3:
+            remove(out / PARTS)
+
+    lane.help(str(film), str(out), report)
+    assert len(said) > 3
+    assert not (out / PARTS).exists()
 
 
 def test_parts_go_when_the_film_is_seen_in_one_pass_after_all(
