@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from vidfleet.speakers.layout import PARTS, SHARES, SPEECH, Layout
 from vidfleet.speakers.media import Sound, VideoSource
 from vidfleet.speakers.parts.board import PLAN, Board
 from vidfleet.speakers.parts.leader import remove
+from vidfleet.speakers.parts.part_file import PartFindings
 from vidfleet.speakers.parts.plan import Plan
 from vidfleet.speakers.parts.taker import Taker, Tools
 from vidfleet.speakers.pipeline import Speakers
@@ -183,6 +185,17 @@ def test_every_seam_is_invisible(name: str, more: dict[str, object], tmp_path: P
     run = process(video, out, *SPLIT)
     assert "faces" not in {row["stage"] for row in run.log()}  # all parts were used
     assert contents(out) == contents(process(video, tmp_path / "whole", *WRITES).out)
+
+
+def test_no_more_than_one_part_is_held_in_memory(film: Path, tmp_path: Path, lane: Speakers) -> None:
+    alive: list[int] = []
+
+    def report(stage: str, share: float) -> None:
+        gc.collect()
+        alive.append(sum(isinstance(item, PartFindings) for item in gc.get_objects()))
+
+    lane.process(str(film), str(tmp_path / "out"), report)
+    assert max(alive) == 1
 
 
 def test_a_burst_of_cuts_at_a_seam_is_one_shot_as_in_one_pass(tmp_path: Path, lane: Speakers) -> None:
