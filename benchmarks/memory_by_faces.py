@@ -28,6 +28,7 @@ import av
 import cv2
 import numpy as np
 
+from benchmarks.pipeline.about import about
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE
 from vidfleet.speakers.media import VideoSource, extract_sound
 
@@ -177,11 +178,13 @@ def main() -> None:
         return
     if options.media is None:
         parser.error("--media DIR is needed")
-    rows = []
+    head, rows = about(1), []
     for faces, minutes in FILMS:
         rows.append(measured(options.media / CLIP, faces, minutes, options.weights))
         print(rows[-1], flush=True)
-    options.output.write_text("[\n " + ",\n ".join(json.dumps(asdict(row)) for row in rows) + "\n]\n", "utf-8")
+    lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in head.items()]
+    lines.append(' "rows": [\n  ' + ",\n  ".join(json.dumps(asdict(row)) for row in rows) + "\n ]")
+    options.output.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import av
 import cv2
 import numpy as np
 
+from benchmarks.pipeline.about import about
 from vidfleet.speakers.media import VideoSource, extract_sound
 from vidfleet.speakers.pipeline import Speakers
 
@@ -200,6 +201,7 @@ def main() -> None:
     measure = by_hand if asked.by_hand else by_command
     ways = ["one lane", "two lanes", *(["one lane, --split"] if asked.alone else [])]
     runs: list[Run] = []
+    head = about(asked.repeat)
     with tempfile.TemporaryDirectory() as name:
         film = Path(name) / "films" / "film.mp4"
         film.parent.mkdir()
@@ -207,6 +209,7 @@ def main() -> None:
             shutil.copyfile(asked.film, film)
         else:
             write_film(film, asked.media, seconds=60 * asked.minutes)
+        minutes = round(VideoSource.open(film).info.duration_s / 60, 1)
         expected: dict[str, bytes] = {}
         for turn in range(asked.repeat):
             for way in ways if turn % 2 == 0 else ways[::-1]:
@@ -227,7 +230,7 @@ def main() -> None:
     }
     ratio = round(medians["two lanes"]["wall_s"] / medians["one lane"]["wall_s"], 3)
     said = {
-        "film": asked.film.name if asked.film else f"{asked.minutes:g} minutes",
+        **head, "minutes": minutes,
         "by_hand": asked.by_hand, "arguments": [*SETTINGS, *asked.more], "medians": medians,
         "two lanes / one lane": ratio, "results": "equal", "runs": [asdict(run) for run in runs],
     }  # fmt: skip

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks import written_by_bgr
-from benchmarks.lr_asd_cost import processor
+from benchmarks.pipeline.about import about
 from vidfleet.speakers import copies
 from vidfleet.speakers.crops import CropRules
 from vidfleet.speakers.data import GRID_RATE, SAMPLE_RATE, Conversation, GridFrame
@@ -209,20 +209,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/written_cost.json"))
     options = parser.parse_args()
     os.environ["VIDFLEET_WEIGHTS"] = str(options.weights)
+    head = about(1)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         make_film(options.media / CLIP, work / "film.mp4", options.seconds)
         film = look_at(work / "film.mp4", work / "out")
         rows = rows_of(*measured(film, work / "written"))
     print(*rows, sep="\n")
-    about = {
-        "processor": processor(),
+    facts = {
+        **head,
         "film": f"{CLIP}, over and over",
         "seconds": options.seconds,
         "tracks": len(film.seen.tracks),
         "track_s": round(sum(len(track.boxes) for track in film.seen.tracks) / GRID_RATE, 1),
     }
-    lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in about.items()]
+    lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in facts.items()]
     lines.append(' "rows": [\n  ' + ",\n  ".join(json.dumps(asdict(row)) for row in rows) + "\n ]")
     options.output.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from vidfleet.speakers.kept import read_spans
 from vidfleet.speakers.layout import PARTS, SHARES, SPEECH, Layout
 from vidfleet.speakers.media import Sound, VideoSource
 from vidfleet.speakers.parts.board import PLAN, Board
+from vidfleet.speakers.parts.leader import remove
+from vidfleet.speakers.parts.part_file import PartFindings
 from vidfleet.speakers.parts.plan import Plan
 from vidfleet.speakers.parts.taker import Taker, Tools
 from vidfleet.speakers.pipeline import Speakers
@@ -184,6 +187,17 @@ def test_every_seam_is_invisible(name: str, more: dict[str, object], tmp_path: P
     assert contents(out) == contents(process(video, tmp_path / "whole", *WRITES).out)
 
 
+def test_no_more_than_one_part_is_held_in_memory(film: Path, tmp_path: Path, lane: Speakers) -> None:
+    alive: list[int] = []
+
+    def report(stage: str, share: float) -> None:
+        gc.collect()
+        alive.append(sum(isinstance(item, PartFindings) for item in gc.get_objects()))
+
+    lane.process(str(film), str(tmp_path / "out"), report)
+    assert max(alive) == 1
+
+
 def test_a_burst_of_cuts_at_a_seam_is_one_shot_as_in_one_pass(tmp_path: Path, lane: Speakers) -> None:
     video = write_film(tmp_path / "a.mp4", shots(40, 4, 3, 5, 4, 30, 4, 4, 22, 3, 3, 30, 5, 5, 40, 4, 20))
     out = tmp_path / "split"
@@ -324,6 +338,34 @@ def test_a_lane_with_other_settings_refuses_to_help(
     with pytest.raises(SplitError, match="cannot help"):
         speakers.help(str(film), str(out), lambda stage, share: None)
     assert sorted((out / PARTS).iterdir()) == before
+
+
+def test_a_helper_that_comes_too_late_has_nothing_to_do_and_does_not_fail(
+    film: Path, tmp_path: Path, lane: Speakers
+) -> None:
+    """The other lane has joined the parts while this one loaded its models, and draws now."""
+    out = tmp_path / "out"
+    begin_and_die(film, out, lane)
+    remove(out / PARTS)
+    lane.help(str(film), str(out), lambda stage, share: None)
+    assert not (out / PARTS).exists()
+
+
+def test_a_helper_does_not_fail_when_the_parts_go_in_the_middle_of_its_share(
+    film: Path, tmp_path: Path, lane: Speakers
+) -> None:
+    out = tmp_path / "out"
+    begin_and_die(film, out, lane)
+    said: list[float] = []
+
+    def report(stage: str, share: float) -> None:
+        said.append(share)
+        if len(said) == 3:
+            remove(out / PARTS)
+
+    lane.help(str(film), str(out), report)
+    assert len(said) > 3
+    assert not (out / PARTS).exists()
 
 
 def test_parts_go_when_the_film_is_seen_in_one_pass_after_all(

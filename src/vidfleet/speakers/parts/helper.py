@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidfleet.errors import SplitError
+from vidfleet.errors import RecordError, SplitError
 from vidfleet.speakers.hearing import Hearing
 from vidfleet.speakers.kept import read_spans, reading
 from vidfleet.speakers.layout import PARTS, SPEECH
@@ -33,6 +33,17 @@ def help_with(
 
     Raises :class:`SplitError` where that one goes by another film, other settings, models or versions.
     """
+    try:
+        _help_with(places, layout, settings=settings, stages=stages, threads=threads, report=report)
+    except (OSError, RecordError):
+        # The parts go as soon as they are joined, while we load models or are in the middle of a share: no failure.
+        if (layout.folder / PARTS / PLAN).exists():
+            raise
+
+
+def _help_with(
+    places: Places, layout: Layout, *, settings: SpeakersSettings, stages: Stages, threads: int, report: Report
+) -> None:
     folder = layout.folder / PARTS
     plan = Plan.read(folder / PLAN)
     if plan.key != parts_key(places, layout, settings, stages):

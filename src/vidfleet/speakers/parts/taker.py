@@ -65,7 +65,8 @@ class Taker:
             self._plan.starts, claim.segment, minimum_s=tools.settings.scene_min_sec, clock=tools.clock
         )  # fmt: skip
         crew = stack.enter_context(Crew(tools.source.threads))
-        part = stack.enter_context(self._part(crew))
+        growing = stack.enter_context(ExitStack())
+        part = growing.enter_context(self._part(crew))
         frames = tools.source.frames(self._plan.segments[claim.segment].key)
         for frame in frames_ahead(frames, crew, tools.clock):
             for settled in watch.push(frame):
@@ -86,7 +87,8 @@ class Taker:
                 stack.callback(further.release)
                 claim = further
                 watch.go_on()
-                part = stack.enter_context(self._part(crew))
+                growing.close()  # a part holds all that it has found until then
+                part = growing.enter_context(self._part(crew))
         for settled in watch.finish():
             part.film.take(settled.frame, starts_shot=settled.starts_shot)
         self._finish(part, watch, len(self._plan.segments) if watch.has_begun else None)
