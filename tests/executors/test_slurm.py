@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.fleet import Fleet
     from tests.support.slurm_cluster import SlurmCluster
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(300)]
 
 ON_SLURM = ("--executor", "slurm", "--slurm", "exclusive", "--max-jobs", "3", "--chunk-minutes", "0", "--devices",
             "cpu:1", "--plain")  # fmt: skip

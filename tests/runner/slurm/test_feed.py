@@ -93,7 +93,9 @@ def test_what_has_failed_in_this_run_is_left_alone(feed: Feed, prepared: Prepare
         write_whole(task.stage.error, "{}")
         at = time.time() - age_s
         os.utime(task.stage.error, (at, at))
-    assert names(feed.own()[0]) == ["v0", "v2", "v3"]
+    left, outcomes = feed.own()
+    assert names(left) == ["v0", "v2", "v3"]
+    assert [(outcome.video.stem, outcome.state) for outcome in outcomes] == [("v1", "failed")]
 
 
 def test_what_others_have_done_meanwhile_is_told(feed: Feed, prepared: Prepared) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.data import Outcome
+from vidfleet.runner.claims import STALE_S
 from vidfleet.runner.events import AttemptEnded, LaneJoined, LaneOut, Notice, VideoEnded
 from vidfleet.runner.failures import INTERRUPTED
 from vidfleet.runner.slurm import ending
+from vidfleet.runner.slurm.bell import Bell
 from vidfleet.runner.slurm.follow import is_final
 from vidfleet.runner.slurm.orders import read_share, run_folder
 from vidfleet.runner.slurm.shares import cut, how_many
@@ -67,6 +68,7 @@ class Drive:
         self._most_elements = most_elements
         self.outcomes: dict[str, Outcome] = {}
         self.notices: list[str] = []
+        self._nodes_said: set[str] = set()
         self.lanes: dict[int, Lane] = {}
         """All that there were, by index."""
         self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
@@ -82,7 +84,9 @@ class Drive:
         """Shares of elements whose nodes get no more videos."""
         self._again: list[str] = []
         """What has failed on nodes that were left out since."""
-        self._woken = threading.Event()
+        self._claimed: dict[str, Outcome] = {}
+        """What elements have found in others' hands, who may be dead."""
+        self._bell = Bell()
         self._next_look = 0.0
         self._look_s = _LEAST_LOOK_S
         self._settled_at_hand_in = 0
@@ -92,7 +96,11 @@ class Drive:
         self._ends_by = 0.0
         self._stops_heeded = 0
         self._trouble = ""
-        stop.arm(self._woken.set)
+        self._hand_in_at = 0.0
+        """Not before that, by the monotonic clock."""
+        self._has_waited = False
+        """For claims to become stale, since something was last done."""
+        stop.arm(self._bell.ring)
 
     def has_outcome(self, outcome: Outcome) -> None:
         """Take in what an earlier driver has told of."""
@@ -119,13 +127,17 @@ class Drive:
             if not self._open:
                 break
             took_s = time.monotonic() - began
-            self._woken.wait(max(_BETWEEN_POLLS_S, min(took_s * _POLL_SHARE, _MOST_LOOK_S)))
-            self._woken.clear()
+            self._bell.wait(max(_BETWEEN_POLLS_S, min(took_s * _POLL_SHARE, _MOST_LOOK_S)))
         self.hear()
         self._tell_held(self._suspects.rest())
         self._settle_late(0.0)
         for task in list(self._open.values()):
             self._leave(task)
+
+    def close(self) -> None:
+        """Nobody wakes us any more."""
+        self._stop.arm(lambda: None)
+        self._bell.close()
 
     def _is_over(self) -> bool:
         if self.stopped_by:
@@ -146,8 +158,10 @@ class Drive:
                 if not self._suspects.hold(which, Held(task, outcome, heard)):
                     self._take_outcome(task, outcome, heard)
             case Notice(text):
-                if text not in self.notices:  # each node says the same of itself
-                    self.notices.append(text)
+                if text not in self._nodes_said:  # each says the same of itself
+                    self._nodes_said.add(text)
+                    event = Notice(f"{self._node_of(which)}: {text}")
+                    self.notices.append(event.text)
                     self._tell(event, heard)
             case AttemptEnded(_, attempt):
                 goes_on = attempt.kind == INTERRUPTED and not self.stopped_by
@@ -169,6 +183,8 @@ class Drive:
             return
         if outcome.state == "up_to_date":
             self._late.setdefault(name, (time.monotonic(), outcome, heard))
+        elif outcome.kind == "claimed":
+            self._claimed[name] = outcome
         elif is_final(outcome):
             self._settle(task, outcome, heard)
 
@@ -245,6 +261,11 @@ class Drive:
             self.hear()  # what they said last
             self._mourn(deaths)
         self._next_look = time.monotonic() + self._look_s
+        if not self._jobs.alive and not self._trouble:
+            self._tell_held(self._suspects.rest())
+            self._settle_late(0.0)
+            if self._open and not self.stopped_by and time.monotonic() >= self._hand_in_at:
+                self._hand_in_again([death.share for death in deaths])
         self._tell_of_waiting()
         if self._place.stop.exists() and not self.stopped_by:  # `vidfleet stop`, on whatever host
             self.stopped_by = "interrupt"
@@ -253,34 +274,27 @@ class Drive:
     def _mourn(self, deaths: Iterable[Death]) -> None:
         """Say why elements are gone, and hand in again what they have left."""
         lost: list[int] = []
+        starts = {start.share: start for start in self._place.starts()}  # the last of each
         for death in deaths:
-            last = [start for start in self._place.starts() if start.share == death.share][-1:]
-            if last and self._follower.ended(last[0]) == "" and death.share not in self._suspects.shares:
+            last = starts.get(death.share)
+            if last and self._follower.ended(last) == "" and death.share not in self._suspects.shares:
                 continue  # in order
             if death.share not in self._suspects.shares or death.share in self._left_out:
                 lost.append(death.share)
-            if last and self._follower.ended(last[0]) is None:
-                self._follower.have_left(self._follower.lanes(last[0]))
-                for lane in self._follower.lanes(last[0]):
+            if last and self._follower.ended(last) is None:
+                self._follower.have_left(self._follower.lanes(last))
+                for lane in self._follower.lanes(last):
                     self._tell(LaneOut(lane, "its element is gone"), None)
             if death.state and death.state.exit_status in UNFIT and death.state.node:
                 self._jobs.excluded.add(death.state.node)
             if not self.stopped_by and death.share not in self._suspects.shares:
                 self._say(f"element {death.share} is gone: {why(death, self._place)}")
-        if not self._jobs.alive:
-            self._tell_held(self._suspects.rest())
-            self._settle_late(0.0)
-        if not self.stopped_by and self._open and (lost or not self._jobs.alive):
+        if not self.stopped_by and lost and self._jobs.alive:
             self._hand_in_again(lost)
 
     def _hand_in_again(self, lost: list[int]) -> None:
         """What dead elements have left; all that is left, where no other is at work."""
-        settled = len(self.outcomes)
-        self._fruitless_rounds = self._fruitless_rounds + 1 if settled == self._settled_at_hand_in else 0
-        if self._fruitless_rounds > _FRUITLESS_ROUNDS:
-            if not self._jobs.alive:
-                self._say(f"elements were handed in {_FRUITLESS_ROUNDS} times more, and nothing came of it")
-                self.stopped_by = "setup"
+        if not self._is_worth_another_try():
             return
         names = list(self._open)
         if self._jobs.alive:
@@ -298,6 +312,36 @@ class Drive:
         except SlurmError as error:
             self._say(str(error))
 
+    def _is_worth_another_try(self) -> bool:
+        """Whether something has come of the last one; else it is tried a few times more.
+
+        Claims of a node that was lost hold until nobody can be expected to renew them.
+        """
+        settled = len(self.outcomes)
+        if settled > self._settled_at_hand_in:
+            self._settled_at_hand_in, self._fruitless_rounds, self._has_waited = settled, 0, False
+        else:
+            self._fruitless_rounds += 1
+        is_held = any(name in self._claimed for name in self._open)
+        if self._fruitless_rounds and is_held and not self._jobs.alive and not self._has_waited:
+            self._hand_in_at, self._has_waited = time.monotonic() + STALE_S, True
+            self._say(f"what is left is claimed by others: it is tried again in {STALE_S:g} s", keep=False)
+            return False
+        if self._fruitless_rounds <= _FRUITLESS_ROUNDS:
+            return True
+        if not self._jobs.alive:
+            self._give_up()
+        return False
+
+    def _give_up(self) -> None:
+        """Nothing comes of it."""
+        for name, outcome in self._claimed.items():
+            if name in self._open:
+                self._settle(self._open[name], outcome)
+        if self._open:
+            self._say(f"elements were handed in {_FRUITLESS_ROUNDS} times more, and nothing came of it")
+            self.stopped_by = "setup"
+
     def _settle_done_before(self) -> None:
         """Nobody is at work, and today's look at what was left has found it done."""
         if not self._jobs.alive:
@@ -306,7 +350,6 @@ class Drive:
 
     def _submit(self, shares: Sequence[Sequence[Task]], *, instead_of: Sequence[int] = ()) -> None:
         job = self._jobs.submit(shares, instead_of=instead_of)
-        self._settled_at_hand_in = len(self.outcomes)
         self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
         videos = sum(map(len, shares))
         self.handed_in = f"Slurm job {job}: {plural(len(shares), 'element')} for {plural(videos, 'video')}"

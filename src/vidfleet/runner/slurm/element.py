@@ -6,7 +6,6 @@ time is over, it ends in order and has itself put back into the queue.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -25,7 +24,6 @@ from vidfleet.runner.events import AttemptEnded, LaneLost, Notice, RunEnded, Run
 from vidfleet.runner.execute import Execution
 from vidfleet.runner.failures import BY_NAME, DONE
 from vidfleet.runner.ledger import LEDGER_NAME, Ledger
-from vidfleet.runner.live import Live
 from vidfleet.runner.order.forecast import Forecast
 from vidfleet.runner.order.learnt import read_learnt
 from vidfleet.runner.provenance import MadeBy
@@ -88,6 +86,7 @@ class Element:
         self._started_at = time.time()
         self._forecast = Forecast()
         self._bad_in_a_row = 0
+        self._has_succeeded = False
 
     def run(self) -> int:
         """Work until nothing is left to take, or somebody ends it; returns the exit status."""
@@ -102,7 +101,7 @@ class Element:
         feed = Feed(self._place, orders, self._share, claims=claims, description=description, batch=len(lanes))
         tasks, outcomes = feed.own()
         self._check_root(tasks)
-        with Ledger(folder / LEDGER_NAME) as ledger, contextlib.closing(Live(folder)) as live:
+        with Ledger(folder / LEDGER_NAME) as ledger:
 
             def tell(event: Event) -> None:
                 if self._stop.is_asked and isinstance(event, Notice | LaneLost):
@@ -110,7 +109,6 @@ class Element:
                 self._forecast.apply(event, time.time())
                 self._heed(event, feed)
                 ledger.write(_seen_from_afar(event) if isinstance(event, RunStarted) else event)
-                live.take(event)
 
             known = read_learnt(orders.base, description.name)
             tell(
@@ -120,48 +118,48 @@ class Element:
                 tell(Notice(text))
             for outcome in outcomes:
                 ledger.write(VideoEnded(_named(outcome), outcome))
-            stopped_by = self._work(tasks, lanes, claims, feed, description, folder, tell, live)
+            stopped_by = self._work(tasks, lanes, claims, feed, description, folder, tell)
             tell(RunEnded(time.time() - self._started_at, stopped_by))
         return {"": 0, "interrupt": 128 + signal.SIGTERM}.get(stopped_by, 3)
 
     def _work(
         self, tasks: list[Task], lanes: tuple[Lane, ...], claims: Claims, feed: Feed, description: Description,
-        folder: Path, tell: Callable[[Event], None], live: Live,
+        folder: Path, tell: Callable[[Event], None],
     ) -> str:  # fmt: skip
         orders, run = self._orders, run_folder(self._place)
         executor = make_executor(replace(orders.settings, executor="local"))
         workload = Adjusted(orders.workload, orders.settings.depends, orders.settings.resume_stage)
         made_by = MadeBy({"version": vidfleet.__version__, "run": run.id, "command": f"slurm element {folder.name}"})
         self._stop.arm(executor.wake)
-        stopped_by = "interrupt" if self._stop.is_asked else ""
+        stopped_by = ""
         try:
             token = folder / COMMON_NAME
             ground = Ground(orders.root, orders.base, token, token.read_bytes(), ())
             executor.open(lanes, f"{run.id}/{folder.name}", ground)
             with claims.beating():
-                tasks = tasks or feed.more(True)
-                while tasks and not stopped_by:
+                tasks = tasks or feed.more(is_pressing=True)
+                while tasks and not stopped_by and not self._stop.is_asked:
                     execution = Execution(
                         tuple(tasks), lanes, workload=workload, description=description, executor=executor,
-                        settings=orders.settings, claims=claims, folder=run, tell=tell, tick=lambda _: live.write(),
-                        stop=self._stop, made_by=made_by, proven=False, forecast=self._forecast, base=orders.base,
-                        more=feed.more,
+                        settings=orders.settings, claims=claims, folder=run, tell=tell, tick=lambda _: None,
+                        stop=self._stop, made_by=made_by, proven=self._has_succeeded, forecast=self._forecast,
+                        base=orders.base, more=feed.more,
                     )  # fmt: skip
                     execution.run()
                     execution.room.keep()
                     stopped_by = execution.stopped_by
-                    tasks = feed.more(True)
+                    tasks = [] if stopped_by else feed.more(is_pressing=True)
         finally:
             executor.close()
             claims.release_all()
-        return stopped_by
+        return stopped_by or ("interrupt" if self._stop.is_asked else "")
 
     def _heed(self, event: Event, feed: Feed) -> None:
         """A node on which one video after the other fails, as a GPU of it is broken, must not take others' videos."""
         if isinstance(event, AttemptEnded):
             kind = BY_NAME.get(event.attempt.kind)
             if event.attempt.kind == DONE:
-                self._bad_in_a_row = 0
+                self._bad_in_a_row, self._has_succeeded = 0, True
             elif kind and kind.blames_device:
                 self._bad_in_a_row += 1
             feed.is_cut_off = self._bad_in_a_row >= self._orders.settings.quarantine
@@ -223,7 +221,7 @@ def _lanes(orders: Orders) -> tuple[tuple[Lane, ...], tuple[str, ...]]:
     given = int(os.environ.get("SLURM_CPUS_ON_NODE") or 0)
     is_bound = not given or len(usable_cores()) <= given
     made = make_lanes(settings)
-    lanes = made.lanes
+    lanes = made.lanes[: settings.lanes]
     if not is_bound:  # the site counts cores and binds nobody to them: we keep to our number ourselves
         if lanes[0].device.kind == "cpu" and not settings.devices:
             lanes = lanes[:given]

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Outcome, Task
+from vidfleet.runner.finish import last_failure
 from vidfleet.runner.plan import judge
 from vidfleet.runner.slurm.orders import read_share
 
@@ -44,10 +45,12 @@ class Feed:
         """Nothing more is taken from others' shares: too much fails here."""
 
     def own(self) -> tuple[list[Task], list[Outcome]]:
-        """What is left of our own share, in its order; and what others have done of it before us."""
+        """What is left of our own share, in its order; and what has become of the rest of it before us."""
         tasks, outcomes = list[Task](), list[Outcome]()
         for task in self._load(self._mine):
             if self._has_failed(task):
+                kind, reason = last_failure(task.stage)
+                outcomes.append(Outcome(task.video, "failed", kind, reason, probe=task.probe))
                 continue
             verdict = judge(task.video, task.stage, self._description, self._orders.settings)
             if verdict.kind:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +109,7 @@ class Follower:
             tail = self._tails.get(which.name)
             if tail is None:
                 tail = self._tails[which.name] = self._begin(which)
-            elif tail.ended is not None and tail.offset == _size(tail.path):
+            elif tail.ended is not None:
                 continue
             for plain in tail.new_lines():
                 if tail.line <= tail.merged:
@@ -193,13 +192,6 @@ def _number(value: Any) -> float:  # noqa: ANN401 - whatever stands there
         return float(value)
     except (TypeError, ValueError):
         return 0.0
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 - for each element, once a second
-    except OSError:
-        return 0
 
 
 def is_final(outcome: Outcome) -> bool:

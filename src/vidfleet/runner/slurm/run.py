@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
+import signal
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -59,6 +61,7 @@ def execute(prepared: Prepared, *, show: TextIO | None, plain: bool | None, stop
 
     Raises LetGoError where the elements go on without us: ``--detach``, or our own end by a signal.
     """
+    prepared.executor.close()  # elements open lanes of their own
     site.check_commands()
     options = sbatch_options(prepared.settings.slurm)
     workload = prepared.workload.workload if isinstance(prepared.workload, Adjusted) else prepared.workload
@@ -162,6 +165,7 @@ class _Run:
         try:
             claims.take(stage)
         except ClaimedError as error:
+            shutil.rmtree(folder, ignore_errors=True)
             raise UsageError(f"this run has its driver ({error}): see it with `vidfleet status`") from error
         write_whole(place.path.parent / OWNER_NAME, Owner.me().write())
         place.tell_clock(place.path)
@@ -170,6 +174,7 @@ class _Run:
                 yield claims
         finally:
             claims.release_all()
+            shutil.rmtree(folder, ignore_errors=True)
 
     def make_drive(
         self, place: Place, tasks: tuple[Task, ...], orders: Orders, follower: Follower, teller: _Teller
@@ -193,6 +198,10 @@ class _Run:
             ending.wait_for_end(place, _LAST_WAIT_S, tick=lambda: teller.tick(time.time()))
         return ended_at
 
+    def _signal(self, drive: Drive) -> int:
+        """Which one has interrupted it; `vidfleet stop` counts as SIGTERM from whatever host it came."""
+        return (self.stop.signal or signal.SIGTERM) if drive.stopped_by == "interrupt" else self.stop.signal
+
     def _status(self) -> int:
         return 128 + self.stop.signal
 
@@ -213,7 +222,7 @@ class _Run:
         summary = Summary(
             outcomes, folder.path, self.started_at, ended_at,
             lanes=tuple(lane for lane in drive.lanes.values() if not lane.spare or lane.index in used),
-            stopped_by=drive.stopped_by, signal=self.stop.signal or 15, notices=(*notices, *drive.notices),
+            stopped_by=drive.stopped_by, signal=self._signal(drive), notices=(*notices, *drive.notices),
         )  # fmt: skip
         remember(prepared.base, prepared.description.name, summary.outcomes)
         try:
@@ -256,8 +265,9 @@ class _Begun(_Run):
                 teller.tell(started)
                 reader = Reader()
                 reader.begin(started)
-                drive = self.make_drive(place, plan.tasks, orders, Follower(place, reader), teller)
-                ended_at = self._hand_in_and_follow(drive, place, teller)
+                made = self.make_drive(place, plan.tasks, orders, Follower(place, reader), teller)
+                with contextlib.closing(made) as drive:
+                    ended_at = self._hand_in_and_follow(drive, place, teller)
         return self.summarise(folder, drive, settled, notices, ended_at)
 
     def _hand_in_and_follow(self, drive: Drive, place: Place, teller: _Teller) -> float:
@@ -282,14 +292,15 @@ class _TakenUp(_Run):
             found = _Found(place, folder)
             self.started_at = found.started_at
             with self.telling(folder) as teller:
-                drive = self.make_drive(place, found.tasks, read_orders(place), found.follower, teller)
-                for outcome in found.outcomes.values():
-                    drive.has_outcome(outcome)
-                drive.lanes.update(found.all_lanes)
-                self._show_where_it_is(found, teller)
-                if self.prepared.settings.detach:
-                    raise LetGoError(self.parting_words("Its Slurm jobs were handed in before."), status=0)
-                ended_at = self.follow(drive, place, teller)
+                made = self.make_drive(place, found.tasks, read_orders(place), found.follower, teller)
+                with contextlib.closing(made) as drive:
+                    for outcome in found.outcomes.values():
+                        drive.has_outcome(outcome)
+                    drive.lanes.update(found.all_lanes)
+                    self._show_where_it_is(found, teller)
+                    if self.prepared.settings.detach:
+                        raise LetGoError(self.parting_words("Its Slurm jobs were handed in before."), status=0)
+                    ended_at = self.follow(drive, place, teller)
         old = {task.video.relative for task in found.tasks}
         new = [task for task in self.prepared.plan.tasks if task.video.relative not in old]
         notices = (f"{plural(len(new), 'video')} came after the run had begun: the next one does them",) if new else ()

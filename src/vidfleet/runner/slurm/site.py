@@ -27,6 +27,7 @@ _OVER = frozenset(
     ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
      "TIMEOUT")
 )  # fmt: skip
+_WHICH_CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
 _STUCK = "launch failed requeued held"
 _LEAST_ARRAY = 1001
 """MaxArraySize where nobody has set it."""
@@ -46,6 +47,7 @@ class JobState:
     state: str
     """``PENDING``, ``RUNNING`` and so on."""
     exit_status: int
+    """Negative: the signal that ended it."""
     node: str
     reason: str
     """Why it waits, or ended."""
@@ -91,7 +93,9 @@ def submit(script: bytes, options: Sequence[str], *, name: str, count: int) -> i
 def look(prefix: str) -> list[JobState]:
     """All of this user's elements whose job's name begins with ``prefix``, also for some minutes after their end."""
     form = ",".join(f"{name}:{width}" for name, width in _COLUMNS)
-    said = _ask(["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", f"--Format={form}"])
+    said = _ask(
+        ["squeue", "--noheader", "--all", "--array", "--states=all", f"--user={os.getuid()}", f"--Format={form}"]
+    )
     found = [_read_line(line) for line in said.splitlines()]
     return [state for state in found if state and state.name.startswith(prefix)]
 
@@ -105,7 +109,7 @@ def _read_line(line: str) -> JobState | None:
     if not (job.isdecimal() and index.isdecimal()):
         return None  # no array
     code = int(exit_code) if exit_code.isdecimal() else 0
-    status = os.waitstatus_to_exitcode(code) if code < 1 << 16 else code
+    status = code >> 8 if not code & 0x7F else -(code & 0x7F)  # as wait has it: a status, or a signal
     return JobState(int(job), int(index), state, status, node, reason, name)
 
 
@@ -150,11 +154,12 @@ def most_elements() -> int:
 def _ask(words: Sequence[str], *, given: bytes = b"", may_fail: bool = False) -> str:
     # Variables of an allocation that we may stand in ourselves would be taken for wishes about the new job.
     environment = {
-        key: value for key, value in os.environ.items() if not key.startswith("SLURM_") or key == "SLURM_CONF"
+        key: value for key, value in os.environ.items() if not key.startswith("SLURM_") or key in _WHICH_CLUSTER
     }
     try:
         done = subprocess.run(
-            words, input=given, capture_output=True, timeout=_ANSWER_S, check=False, env=environment
+            words, input=given, capture_output=True, timeout=_ANSWER_S, check=False, env=environment,
+            start_new_session=True,  # a terminal's Ctrl-C must not end an sbatch half way
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SlurmError(f"{words[0]} does not answer ({error})") from error

@@ -45,7 +45,8 @@ def why(death: Death, place: Place) -> str:
     said = last_words(place, death.share)
     if state.exit_status == REFUSED and said:
         return said
-    reason = _SLURMS.get(state.state) or f"it ended with exit status {state.exit_status}"
+    how = f"exit status {state.exit_status}" if state.exit_status >= 0 else f"signal {-state.exit_status}"
+    reason = _SLURMS.get(state.state) or f"it ended with {how}"
     if state.state == "FAILED" and said:
         reason += f": {said}"
     return f"{reason} ({node})" if state.node else reason
