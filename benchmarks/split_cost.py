@@ -184,8 +184,7 @@ def contents(out: Path) -> dict[str, bytes]:
     }
 
 
-def main() -> None:
-    """Measure, compare, write."""
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--media", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
@@ -195,7 +194,12 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--by-hand", action="store_true")
     parser.add_argument("--more", nargs="*", default=[], help="further arguments, such as --split-seconds=30")
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, compare, write."""
+    asked = _asked()
     arguments = ("--weights", str(asked.weights.resolve()), "--models", "full", *SETTINGS, *asked.more)
     arguments += ("--threads", "1") if asked.by_hand else ()
     measure = by_hand if asked.by_hand else by_command
