@@ -85,10 +85,11 @@ def _knock(address: str) -> None:
         raise UsageError(f"--address {address}: no way to the Ray cluster ({error})") from error
 
 
-def start_here(*, cores: int, visible: Sequence[str]) -> None:
+def start_here(*, cores: int, visible: Sequence[str], is_amd: bool) -> None:
     """Start a cluster of this one machine, with these GPUs, that ends with this process."""
     ray = ray_module()
-    given = {"CUDA_VISIBLE_DEVICES": ",".join(visible)} if visible else {}
+    names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES") if is_amd else ("CUDA_VISIBLE_DEVICES",)
+    given = {name: ",".join(visible) for name in names} if visible else {}
     with _signals_kept(), _silenced(), _environment(given):
         try:
             ray.init(
@@ -143,12 +144,16 @@ def answer(ref: Any, within_s: float) -> Any:  # noqa: ANN401
         return error
 
 
+def answers(refs: Sequence[Any], within_s: float) -> list[Any]:
+    """The same of several at once."""
+    if refs:
+        ray_module().wait(list(refs), num_returns=len(refs), timeout=within_s)
+    return [answer(ref, 0.0) for ref in refs]
+
+
 def failing(refs: Sequence[Any], within_s: float) -> list[Any]:
     """Wait for them together; those that have not ended well by then."""
-    if not refs:
-        return []
-    ended, left = ray_module().wait(list(refs), num_returns=len(refs), timeout=within_s)
-    return [*left, *(ref for ref in ended if isinstance(answer(ref, within_s), Exception))]
+    return [ref for ref, got in zip(refs, answers(refs, within_s), strict=True) if isinstance(got, Exception)]
 
 
 def kill(actor: Any) -> None:  # noqa: ANN401

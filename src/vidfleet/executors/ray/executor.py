@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Evidence
+from vidfleet.errors import UsageError
 from vidfleet.executors.base import Gone, Joined, LaneEvent, Told
 from vidfleet.executors.ray import cluster
 from vidfleet.executors.ray.holders import BETWEEN_LOOKS_S, Holders
@@ -62,7 +63,11 @@ class RayExecutor:
         self._pool.most = settings.lanes
         self._has_joined = cluster.join(self._address)
         self._survey = Survey(settings, self._pool, self._inbox)
-        notices = self._survey.take_in()
+        try:
+            notices = self._survey.take_in()
+        except UsageError:
+            self.close()
+            raise
         return Lanes(tuple(seat.lane for seat in self._pool.seats.values()), notices)
 
     def open(self, lanes: Sequence[Lane], mark: str, ground: Ground) -> tuple[Lane, ...]:
@@ -80,7 +85,8 @@ class RayExecutor:
 
     def _start_own(self, lanes: Sequence[Lane]) -> None:
         visible = [lane.device.visible for lane in lanes if lane.device.kind == "gpu"]
-        cluster.start_here(cores=max(cores(), len(lanes)), visible=list(dict.fromkeys(visible)))
+        is_amd = any(lane.device.maker == "AMD" for lane in lanes)
+        cluster.start_here(cores=max(cores(), len(lanes)), visible=list(dict.fromkeys(visible)), is_amd=is_amd)
         self._has_joined = True
         (node,) = cluster.nodes()
         each = max(map(visible.count, visible), default=0)

@@ -32,7 +32,6 @@ ORDERS = "orders"
 """The group of methods that may be called while others run, one after the other in a thread of their own."""
 _RAYS_OWN = ("RAY_JOB_ID", "RAY_RAYLET_PID")
 """Variables that would tie a script that uses Ray itself to our job."""
-_VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _BETWEEN_LOOKS_S = 1.0
 
 
@@ -59,9 +58,11 @@ class LaneActor:
         threading.Thread(target=self._watch, args=(_raylet(),), name="lease", daemon=True).start()
 
     def hello(self) -> Bound:
-        """Which GPU it is."""
-        visible = next((os.environ[name] for name in _VISIBLE if os.environ.get(name)), "")
-        return Bound(socket.gethostname(), visible)
+        """Which GPU it is: Ray has set the variable for it, and tells by what name."""
+        import ray
+
+        given = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+        return Bound(socket.gethostname(), given[0] if given else "")
 
     def bind(self, lane: Lane, mark: str, variables: tuple[tuple[str, str], ...]) -> None:
         """Start the worker, with these variables of the runner's on top of the node's."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from vidfleet.executors.base import Ground
 
+_VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+"""Where set, those that Ray was started with."""
 _SEEN_WITHIN_S = 5.0
 """What was written a moment ago on another host shows late on some file servers."""
 
@@ -55,8 +57,8 @@ def look(share: Share, python: str) -> NodeFacts:
     gpus = installed()
     devices = tuple(gpus.devices())
     if share.gpus:
-        visible = [word for word in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if word]
-        visible = visible or [str(index) for index in range(share.gpus)]
+        named = next((os.environ[name] for name in _VISIBLE if os.environ.get(name)), "")
+        visible = named.split(",") if named else [str(index) for index in range(share.gpus)]
         usable = [device_named(word, devices) for word in visible[: share.gpus]]
         placed = [device for _ in range(share.per_gpu) for device in usable]
     else:

@@ -47,8 +47,9 @@ class Survey:
         asked = [(node, share, self._greet(node, share)) for node in nodes if (share := self._share_of(node))]
         self._known = {node.id for node in nodes}
         by_node, sentences = list[list["Seat"]](), list[str]()
-        for node, share, ref in asked:
-            seats = _judge(node, share, cluster.answer(ref, _ANSWER_S))
+        answers = cluster.answers([ref for _, _, ref in asked], _ANSWER_S)
+        for (node, share, _), answer in zip(asked, answers, strict=True):
+            seats = _judge(node, share, answer)
             if isinstance(seats, str):
                 sentences.append(seats)
             else:
@@ -61,10 +62,11 @@ class Survey:
     def refuse_blind(self, ground: Ground) -> list[Told]:
         """Take the seats from nodes that don't see what the runner sees; raises SetupError where none does."""
         self._ground = ground
-        asked = [(node, self._see(node, ground)) for node in self._pool.nodes()]
+        nodes = self._pool.nodes()
+        answers = cluster.answers([self._see(node, ground) for node in nodes], _ANSWER_S)
         sentences = []
-        for node, ref in asked:
-            if trouble := _trouble(cluster.answer(ref, _ANSWER_S)):
+        for node, answer in zip(nodes, answers, strict=True):
+            if trouble := _trouble(answer):
                 sentences.append(_refused(node, trouble))
                 self._pool.refuse(node.id)
         self._pool.fill()
