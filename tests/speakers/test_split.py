@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+import av
 import numpy as np
 import pytest
 
 from tests.speakers.films import FAST, process
 from tests.speakers.split_films import ONE_SECOND, X264, contents, even_shots, shots, write_film
-from vidfleet.errors import SplitError
+from vidfleet.errors import RecordError, SplitError
 from vidfleet.speakers.hearing import Hearing
 from vidfleet.speakers.kept import read_spans
 from vidfleet.speakers.layout import PARTS, SHARES, SPEECH, Layout
@@ -116,6 +119,18 @@ def wait_for(is_there: Callable[[], bool], seconds: float = 60.0) -> None:
 
 class _EndedError(Exception):
     """An attempt was ended."""
+
+
+def damage(video: Path, *, key: int) -> None:
+    """Write over 20 bytes in the middle of a key frame."""
+    with av.open(video) as container:
+        keys = [packet for packet in container.demux(video=0) if packet.is_keyframe]
+        place, size = keys[key].pos, keys[key].size
+    assert place is not None
+    data = bytearray(video.read_bytes())
+    middle = place + size // 2
+    data[middle : middle + 20] = np.random.default_rng(2).bytes(20)
+    video.write_bytes(data)
 
 
 def begin_and_die(video: Path, out: Path, lane: Speakers) -> Plan:
@@ -251,6 +266,17 @@ def test_false_key_frames_are_noticed_and_the_film_is_seen_in_one_pass(
     assert contents(split.out) == contents(process(video, tmp_path / "one", *WRITES).out)
 
 
+def test_a_damaged_picture_behind_a_key_frame_is_not_taken_for_that_of_one_pass(tmp_path: Path, lane: Speakers) -> None:
+    """A decoder fills in a key picture that it cannot read from pictures long ago, if it has decoded those."""
+    video = write_film(tmp_path / "a.mkv", even_shots())
+    damage(video, key=12)
+    out = tmp_path / "split"
+    plan = begin_and_die(video, out, lane)
+    with suppress(SplitError):
+        backwards(video, out, plan, lane)
+    assert contents(process(video, out, *SPLIT).out) == contents(process(video, tmp_path / "one", *WRITES).out)
+
+
 def test_two_helpers_in_processes_of_their_own(
     film: Path, whole: dict[str, bytes], tmp_path: Path, child: Callable[..., Child]
 ) -> None:
@@ -324,6 +350,17 @@ def test_what_lies_in_the_parts_folder_is_not_trusted(
             folder.write_text("a file")
     assert contents(process(film, out, *SPLIT).out) == whole
     assert [path.read_text() for path in elsewhere.iterdir()] == ["mine"]
+
+
+def test_a_plan_as_large_as_the_disk_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / PLAN
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    tracemalloc.start()
+    with pytest.raises(RecordError):
+        Plan.read(path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("other", [("--min-track", "12"), ("--crop-scale", "0.5"), ("--facedetScale", "0.5")])

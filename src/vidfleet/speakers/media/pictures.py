@@ -16,6 +16,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from vidfleet.errors import SplitError
 from vidfleet.speakers.media.container import decoded, opened, read_only
 from vidfleet.speakers.media.decoder import DecoderError, Decoding, GpuDecoder
 from vidfleet.speakers.media.key_frames import packets_from
@@ -178,11 +179,26 @@ def read_pictures(
 
     With ``start`` those from a key frame on; pictures that are stored behind it and shown before it are left out.
     ``decoding`` says where they are decoded, and is told where that turns out not to be possible.
+    Raises :class:`SplitError` at a damaged picture behind ``start``.
     """
     pictures = _decoded(path, stream_index, threads, start, decoding or Decoding())
     if start is not None:
-        pictures = (picture for picture in pictures if picture.timing.time >= start.time)
+        pictures = _whole_ones((picture for picture in pictures if picture.timing.time >= start.time), name=path.name)
     yield from deinterlaced(pictures, threads=threads)
+
+
+def _whole_ones(pictures: Iterable[Picture], *, name: str) -> Iterator[Picture]:
+    """Pass pictures on up to a damaged one.
+
+    What stands in for it may come from pictures long ago, so it is another one for who has not decoded those. Not
+    meant are the first ones, which may be on their way to be whole where a film is refreshed in stripes.
+    """
+    was_whole = False
+    for picture in pictures:
+        if picture.frame.is_corrupt and was_whole:
+            raise SplitError(f"the picture of {name!r} at {float(picture.timing.time):.2f} s is damaged")
+        was_whole = was_whole or not picture.frame.is_corrupt
+        yield picture
 
 
 def _decoded(

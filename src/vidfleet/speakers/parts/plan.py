@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LEAST_SEGMENTS = 3
 """A film of fewer is not worth the trouble."""
+_LARGEST_BYTES = 16 << 20
+"""A segment takes some 50 bytes, and a second at least: so many are four days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Plan:
     def read(cls, path: Path) -> Plan:
         """Read what :meth:`write` wrote. Raises :class:`~vidfleet.errors.RecordError` for anything else."""
         with reading(path):
+            if path.stat().st_size > _LARGEST_BYTES:
+                raise ValueError("too long for a plan")
             said = json.loads(path.read_text("ascii"))
             segments = tuple(_segment(item) for item in said["segments"])
             starts = [segment.first for segment in segments]
