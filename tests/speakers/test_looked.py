@@ -149,6 +149,16 @@ def test_a_repeated_picture_has_the_faces_of_the_one_before() -> None:
         assert len(eye.asked) < 15
 
 
+def test_the_line_between_two_looks_goes_by_when_their_pictures_were_new() -> None:
+    """At 12.5 pictures a second each is shown twice: one half way between two looks has the box half way."""
+
+    def world(index: int) -> list[Box]:
+        return [square(100 + 3 * (index - index % 2))]
+
+    _, seen = watch(world, 17, every=4, repeats=range(1, 17, 2))
+    np.testing.assert_allclose(boxes(seen), truth(world, 17), atol=1e-9)
+
+
 def test_whatever_happens_each_frame_comes_out_once_and_looks_are_as_found() -> None:
     dice = random.Random(5)
     for _ in range(200):

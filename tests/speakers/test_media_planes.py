@@ -230,3 +230,23 @@ def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
     mp4 = Mp4Writer(tmp_path / "a.mp4", width=96, height=64, colours=SD)
     with mp4, pytest.raises(ValueError, match=wanted):
         mp4.write(wrong)
+
+
+def test_threads_cut_no_picture_of_h264_into_slices(tmp_path: Path) -> None:
+    """Slices know nothing of each other, and so take more room."""
+    with Mp4Writer(tmp_path / "a.mp4", width=320, height=240, colours=SD, threads=4) as writer:
+        for _ in range(8):
+            writer.write(planes_of(patches(320, 240)))
+    with av.open(tmp_path / "a.mp4") as container:
+        slices = [slices_in(bytes(packet)) for packet in container.demux(video=0) if packet.size]
+    assert slices == [1] * 8
+
+
+def slices_in(packet: bytes) -> int:
+    """How many pieces a picture was cut into: units of type 1 and 5, each behind its length."""
+    at, found = 0, 0
+    while at < len(packet):
+        length = int.from_bytes(packet[at : at + 4])
+        found += packet[at + 4] & 31 in (1, 5)
+        at += 4 + length
+    return found

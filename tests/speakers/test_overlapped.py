@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.speakers.films import FAST, SIZE, noise, two_shots, write_video
+from tests.speakers.films import BLUE, FAST, SIZE, face, noise, scene, two_shots, write_video
 from vidfleet.errors import BadInputError
 from vidfleet.speakers.pipeline import Speakers
 
@@ -138,6 +139,37 @@ def test_a_full_disk_ends_the_film_and_the_next_run_makes_it_whole(film: Path, t
     assert "File too large" in trace
     assert "exception calling callback" not in trace
     assert run(film, tmp_path / "out", 4) == expected
+
+
+FULL = """
+import os, resource, sys
+from vidfleet.speakers.pipeline import Speakers
+film, out, most_bytes, *arguments = sys.argv[1:]
+speakers = Speakers.from_arguments(arguments)
+speakers.setup("cpu")
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(most_bytes), int(most_bytes)))
+try:
+    speakers.process(film, out, lambda stage, share: None)
+except OSError as error:
+    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    print(error.errno, sorted(os.path.basename(at) for at in map(os.path.realpath, links) if at.startswith(out)))
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_on_a_full_disk_the_files_of_all_tracks_are_closed(tmp_path: Path, threads: str) -> None:
+    """Two faces side by side: neither's film of crops can be brought to an end."""
+    pictures = [scene(5, BLUE) for _ in range(60)]
+    for number, picture in enumerate(pictures):
+        picture[60:210, 165:315] = face()
+        picture[::2, number % 2 :: 2] //= 2  # so that crops take some room
+    film = write_video(tmp_path / "a.mp4", pictures)
+    arguments = [*FAST, "--threads", threads, "--frames", "none", "--no-annotated"]
+    said = subprocess.run(
+        [sys.executable, "-c", FULL, str(film), str(tmp_path / "out"), "40000", *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "4"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert said.stdout == f"{errno.EFBIG} []\n"
 
 
 @pytest.mark.slow

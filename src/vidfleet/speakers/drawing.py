@@ -35,7 +35,7 @@ class Easel:
     note: str
     """Stands in the corner where it is not empty."""
     threads: int
-    """For H.264; its bytes depend on them, as those of MPEG-4 do, which has one: pictures are drawn beside it."""
+    """For H.264; its pictures depend on their number, as those of MPEG-4 do, which has one: it is drawn beside it."""
 
     @contextmanager
     def annotated(self) -> Iterator[Take]:

@@ -170,8 +170,9 @@ class FilmPass:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for run in self._unwritten:
-            run.abandon()
+        with ExitStack() as runs:  # all of them, also where a file cannot be closed on a full disk
+            for run in self._unwritten:
+                runs.callback(run.abandon)
 
     def take(self, frame: GridFrame, *, starts_shot: bool) -> None:
         """See the next grid frame; the first one starts a shot."""

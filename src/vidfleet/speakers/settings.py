@@ -82,7 +82,7 @@ class ModelSettings:
     )
     threads: int = option(
         0,
-        "threads for the networks, no more than the lane's share of the cores; 0: all of it",
+        "threads for each video, no more than the lane's share of the cores; 0: all of it",
         also=("--nDataLoaderThread",),
         metavar="N",
         parse=parse_threads,

