@@ -140,7 +140,8 @@ class Queue:
     def _leaves_room(self, lane: Lane, running: Sequence[Running]) -> bool:
         """Whether nothing that runs was to have the room that ``lane`` would take; what helps has no such claim."""
         return all(
-            self._has_room(item.case.room, item.lane, lane, running) for item in running if not item.helps
+            self._has_room(item.case.room, item.lane, lane, running)
+            for item in running if item.case.room and not item.helps
         )  # fmt: skip
 
     @property
@@ -175,7 +176,7 @@ class Queue:
         now, forecast, line = self._now(), self._forecast, self._waiting[0]
         forecast.heed_ended(now)
         mine = forecast.slowness(lane)
-        if all(forecast.slowness(other) >= mine for other in usable):
+        if mine <= forecast.least_slowness or all(forecast.slowness(other) >= mine for other in usable):
             return 0
         lineup = Lineup(
             (other.index, forecast.slowness(other), forecast.left_s(other, now))
