@@ -97,6 +97,8 @@ class Leader:
             Part.read(done.folder, key=self._plan.key).check_files(self._plan.writes)
         except RecordError:
             _remove(done.folder)
+            if done.folder.exists():
+                raise SplitError("one of its parts can be neither read nor removed") from None
             return False
         return True
 
