@@ -245,7 +245,7 @@ def apart(videos: int, nodes: int) -> dict[str, float]:
     return found
 
 
-def order_cost(lanes: int, *, alike: bool, takes: int = 60) -> dict[str, float]:
+def order_cost(lanes: int, *, alike: bool, takes: int = 400) -> dict[str, float]:
     """What a decision of the real queue takes, and the forecast once a second, with so many lanes at work."""
     draw = random.Random(2)
     tasks, seconds = fleet(3 * lanes + 2 * takes, draw)
@@ -256,7 +256,7 @@ def order_cost(lanes: int, *, alike: bool, takes: int = 60) -> dict[str, float]:
     for second in range(3):
         model.told.forecast.remaining_s(model.now + 2 * second + 2)
     tick_ms = (time.process_time() - began) * 1e3 / 3
-    took_ms = statistics.median(model.took_s[-takes:]) * 1e3  # without the fits, that grow rare
+    took_ms = statistics.median(model.took_s[-60:]) * 1e3  # without the fits, that grow rare
     return {"lanes": lanes, "alike": alike, "decision_ms": round(took_ms, 3), "tick_ms": round(tick_ms, 2)}
 
 
