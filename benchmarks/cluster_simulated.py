@@ -290,7 +290,7 @@ def main() -> None:
     keep("follow_us_a_line", follow_us())
     counts = [8, 80, 800, 8000][: 3 if quick else 4]
     keep("order", [order_cost(lanes, alike=alike) for alike in (True, False) for lanes in counts])
-    keep("driver", [asdict(driver_cost(lanes, 200)) for lanes in counts])
+    keep("driver", [asdict(driver_cost(lanes, 100)) for lanes in counts])
     keep("whole", [apart(count, NODES // scale) for count in (1000, 10_000, 100_000, VIDEOS)[: 3 if quick else 4]])
     if not quick:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
