@@ -32,7 +32,7 @@ class Roster:
         """Without those whose device is out."""
         self.idle = list(lanes)
         self.places = sum(not lane.spare for lane in lanes)
-        """How many videos run at a time, spare lanes apart. Kept: of 8,000 lanes to count them took 1 ms a turn."""
+        """How many videos run at a time, spare lanes apart. Kept: to count 8,000 takes 0.16 ms, at each turn."""
 
     def admit(self, lane: Lane) -> None:
         """A lane has joined."""
