@@ -8,8 +8,10 @@ each end is a turn of the runner's own. Processor time is that of the runner's p
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
+import statistics
 import tempfile
 import time
 from collections import deque
@@ -38,6 +40,7 @@ LANES_A_NODE = 8
 _WARM = 20
 """Ends that are heard before the clock starts."""
 _TURNS = 300
+"""Empty ones; in the first of them the next videos are made ready, one each."""
 _SIGMA = 0.8
 _SLEEPER = ("sh", "-c", 's=${1##*_}; sleep ${s%.mp4}; echo x > "$2/x"', "sh", "{video}", "{out}")
 
@@ -53,9 +56,9 @@ class DriverCost:
     lanes: int
     videos_planned: int
     video_ms: float
-    """Of its processor time for a video: heard of, published, recorded, told, and the next one begun."""
+    """Of its processor time for a video, the median: heard of, published, recorded, told, and the next one begun."""
     turn_ms: float
-    """For a turn in which nothing was to be heard."""
+    """For a turn in which nothing was to be heard, without what is done once a second."""
 
 
 def lane_of(index: int, *, slow_from: int | None = None) -> Lane:
@@ -72,9 +75,9 @@ class Simulated:
         self._lanes = tuple(map(lane_of, range(count)))
         self._ends = ends
         self._through: deque[LaneEvent] = deque()
-        self._told, self._turns, self._own_s = 0, 0, 0.0
+        self._told, self._own_s = 0, 0.0
         self.marks: list[float] = []
-        """The runner's processor time: after the first few ends, after the last, and after as many empty turns."""
+        """The runner's processor time at each turn: first those in which an end is told of, then empty ones."""
 
     def lanes(self, settings: RunSettings) -> Lanes:  # noqa: ARG002 - as every executor
         """See :class:`~vidfleet.executors.base.Executor`; so are all below."""
@@ -100,19 +103,13 @@ class Simulated:
     def wait(self, timeout_s: float | None) -> Sequence[LaneEvent | Told]:
         if timeout_s == 0.0 and self._told == 0:
             return ()  # it makes the next videos ready
-        if self._told in (_WARM, self._ends) and self._turns == 0:
-            self._mark()
+        self.marks.append(time.process_time() - self._own_s)
         if self._told < self._ends:
             self._told += 1
             return (self._through.popleft(),)
-        self._turns += 1
-        if self._turns > _TURNS:
-            self._mark()
+        if len(self.marks) > self._ends + _TURNS:
             raise EnoughError
         return ()
-
-    def _mark(self) -> None:
-        self.marks.append(time.process_time() - self._own_s)
 
     def read_ahead(self, lane: Lane, path: str) -> None:
         pass
@@ -144,10 +141,12 @@ def driver_cost(lanes: int, ends: int) -> DriverCost:
         prepared = replace(prepared, executor=executor, lanes=executor.lanes(prepared.settings).lanes)
         with contextlib.suppress(EnoughError):
             execute(prepared)
-    first, last, after = executor.marks
-    return DriverCost(
-        lanes, videos, round((last - first) * 1e3 / (ends - _WARM), 3), round((after - last) * 1e3 / _TURNS, 4)
-    )
+    took_s = [after - before for before, after in itertools.pairwise(executor.marks)]
+    video_s, turn_s = (
+        statistics.median(took_s[_WARM:ends]),
+        statistics.median(took_s[2 * ends :]),
+    )  # by then as many are ready again
+    return DriverCost(lanes, videos, round(video_s * 1e3, 3), round(turn_s * 1e3, 4))
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,7 @@ def apart(videos: int, nodes: int) -> dict[str, float]:
     return found
 
 
-def order_cost(lanes: int, *, alike: bool, takes: int = 60) -> dict[str, float]:
+def order_cost(lanes: int, *, alike: bool, takes: int = 400) -> dict[str, float]:
     """What a decision of the real queue takes, and the forecast once a second, with so many lanes at work."""
     draw = random.Random(2)
     tasks, seconds = fleet(3 * lanes + 2 * takes, draw)
@@ -256,7 +256,7 @@ def order_cost(lanes: int, *, alike: bool, takes: int = 60) -> dict[str, float]:
     for second in range(3):
         model.told.forecast.remaining_s(model.now + 2 * second + 2)
     tick_ms = (time.process_time() - began) * 1e3 / 3
-    took_ms = statistics.median(model.took_s[-takes:]) * 1e3  # without the fits, that grow rare
+    took_ms = statistics.median(model.took_s[-60:]) * 1e3  # without the fits, that grow rare
     return {"lanes": lanes, "alike": alike, "decision_ms": round(took_ms, 3), "tick_ms": round(tick_ms, 2)}
 
 
@@ -290,7 +290,7 @@ def main() -> None:
     keep("follow_us_a_line", follow_us())
     counts = [8, 80, 800, 8000][: 3 if quick else 4]
     keep("order", [order_cost(lanes, alike=alike) for alike in (True, False) for lanes in counts])
-    keep("driver", [asdict(driver_cost(lanes, 200)) for lanes in counts])
+    keep("driver", [asdict(driver_cost(lanes, 100)) for lanes in counts])
     keep("whole", [apart(count, NODES // scale) for count in (1000, 10_000, 100_000, VIDEOS)[: 3 if quick else 4]])
     if not quick:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")

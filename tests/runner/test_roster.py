@@ -38,6 +38,15 @@ def test_a_lane_that_has_gone_is_never_idle_again() -> None:
     assert lane not in roster.usable
 
 
+def test_places_follow_lanes_that_come_and_go_and_spare_ones_are_none() -> None:
+    roster = Roster([_lane(0, "a"), Lane(1, Device("cpu", ""), 1, spare=True)])
+    roster.admit(_lane(2, "b"))
+    assert roster.places == 2
+    for lane in (_lane(2, "b"), _lane(2, "b"), roster.lanes[1]):
+        roster.dismiss(lane)
+    assert roster.places == 1
+
+
 def test_lanes_whose_device_is_out_are_there_but_not_usable() -> None:
     roster = Roster([_lane(0, "a"), _lane(1, "b")])
     roster.put_out(lambda lane: lane.device.host == "a")

@@ -31,20 +31,19 @@ class Roster:
         self.usable = list(lanes)
         """Without those whose device is out."""
         self.idle = list(lanes)
-
-    @property
-    def places(self) -> int:
-        """How many videos run at a time, spare lanes apart."""
-        return sum(not lane.spare for lane in self.lanes)
+        self.places = sum(not lane.spare for lane in lanes)
+        """How many videos run at a time, spare lanes apart. Kept: to count 8,000 takes 0.16 ms, at each turn."""
 
     def admit(self, lane: Lane) -> None:
         """A lane has joined."""
+        self.places += not lane.spare
         for lanes in (self.lanes, self.ever, self.usable, self.idle):
             _put(lane, lanes)
 
     def dismiss(self, lane: Lane) -> bool:
         """A lane is no more; False where it was not there."""
         is_news = lane in self.lanes
+        self.places -= is_news and not lane.spare
         for lanes in (self.lanes, self.usable, self.idle):
             if lane in lanes:
                 lanes.remove(lane)
