@@ -178,11 +178,13 @@ class Execution:
         case, task = made.case, made.case.task
         running = Running(case, lane, time.time(), made.described)
         launch = self._workload.launch(task, lane, made.described)
-        self._running[case.name] = running
-        self._starts.append(AttemptStarted(task, lane, len(case.attempts) + 1))
+        begun = AttemptStarted(task, lane, len(case.attempts) + 1)
         if self._settings.on_stop:  # from the ledger the next start knows what a killed run has left
-            self._tell_of_starts()
+            self._tell(begun)
         self._start_on_lane(running, launch, self._folder.log_name(task.video))
+        self._running[case.name] = running
+        if not self._settings.on_stop:
+            self._starts.append(begun)
 
     def _start_on_lane(self, running: Running, launch: Launch, log: str) -> None:
         lane = running.lane
@@ -190,9 +192,9 @@ class Execution:
             running, launch, f"{self._folder.path}/{log}", settings=self._settings, lanes=self.roster.lanes,
             variables=self.room.variables(lane),
         )  # fmt: skip
+        self._executor.start(lane, start)  # where it cannot, the lane stays idle
         self.roster.idle.remove(lane)
         self.room.began(running, launch)
-        self._executor.start(lane, start)
 
     def _tell_of_starts(self) -> None:
         for event in self._starts:
