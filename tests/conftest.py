@@ -23,6 +23,12 @@ def pytest_configure() -> None:
         os.environ.setdefault("VIDFLEET_WEIGHTS", str(SHARED / "weights"))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Clusters first, however the order is shuffled: they take longest, and side by side with all else."""
+    items.sort(key=lambda item: "executors" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def media() -> Path:
     """The folder of real clips; a test that needs one is skipped where it is missing."""
