@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.fleet import Fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOP = Path(__file__).resolve().parents[1]
 SHARED = (TOP.parent / "shared").resolve()
@@ -44,3 +50,13 @@ def weights() -> Path:
     if not folder.is_dir():
         pytest.skip("no model weights here: VIDFLEET_WEIGHTS names no folder, and there is no ../shared/weights")
     return folder
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """An empty root to put videos into, and a place for scripts."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "scripts").mkdir()
+    made = Fleet(tmp_path / "root", tmp_path / "scripts", mark=str(tmp_path))
+    yield made
+    made.close()

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.fleet import Fleet
 from tests.support.places import Place
 from tests.support.slurm_cluster import SlurmCluster, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.ray_cluster import RayCluster
 
@@ -64,13 +62,3 @@ def place(request: pytest.FixtureRequest) -> Place:
         return Place("slurm", ("--executor", "slurm", "--slurm", "gpus=2", "--num-gpus", "2"), runner_may_die=False)
     cluster: RayCluster = request.getfixturevalue("ray_cluster")
     return Place("ray", ("--executor", "ray", "--address", cluster.address, "--num-gpus", "2"))
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """An empty root to put videos into, and a place for scripts."""
-    (tmp_path / "root").mkdir()
-    (tmp_path / "scripts").mkdir()
-    made = Fleet(tmp_path / "root", tmp_path / "scripts", mark=str(tmp_path))
-    yield made
-    made.close()
