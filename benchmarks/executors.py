@@ -1,31 +1,35 @@
-"""What a video costs where lanes are on a Ray cluster, beside the same lanes of this machine.
+"""What a video costs where lanes are on a Ray cluster or in an element of Slurm, beside the same lanes of this machine.
 
 ::
 
     python -m benchmarks.executors                          500 videos, one lane and two, five times each; minutes
     python -m benchmarks.executors --videos 200 --seconds 0.5      makespan with work that takes its time
+    python -m benchmarks.executors --where local slurm             Slurm's daemons are started by root alone
 
-The cluster is one node on this machine, which the measuring starts, so calls go over a real socket, but no wire. Each
-run on Ray follows one with local lanes over the same videos, so that both see the same load. *A video* is the time
-between ends of attempts, times the number of lanes, without the first fifth of them, in which processes start. *Start*
-is from the command to the first attempt, *end* from the last attempt to the command's exit.
+Each cluster is one node on this machine, which the measuring starts, so calls go over a real socket, but no wire. Each
+run on a cluster follows one with local lanes over the same videos, so that both see the same load. *A video* is the
+time between ends of attempts, times the number of lanes, without the first fifth of them, in which processes start.
+*Start* is from the command to the first attempt, *end* from the last attempt to the command's exit.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.scale import make_videos
 from tests.support.ray_cluster import RayCluster
+from tests.support.slurm_cluster import SlurmCluster, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,14 +52,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--lanes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.0, help="what each video takes (default: cp)")
+    parser.add_argument("--where", nargs="+", choices=("local", "ray", "slurm"), default=["local", "ray"])
     options = parser.parse_args(argv)
-    cluster = RayCluster()
-    try:
-        most = max(options.lanes)
-        cluster.add("node", num_cpus=most, num_gpus=most)
+    with ExitStack() as stack:
+        places = {where: _FLAGS[where](stack, max(options.lanes)) for where in options.where}
         print("| lanes | where | a video | start | end | whole |\n|--:|---|--:|--:|--:|--:|")
         for lanes in options.lanes:
-            places = {"local": (), "ray": ("--executor", "ray", "--address", cluster.address)}
             taken: dict[str, list[Cost]] = {name: [] for name in places}
             for _ in range(options.times):
                 for name, flags in places.items():
@@ -66,8 +68,30 @@ def main(argv: Sequence[str] | None = None) -> None:
                     f"| {lanes} | {name} | {of.video_ms:.2f} ms | {of.start_s:.1f} s | {of.end_s:.1f} s "
                     f"| {of.whole_s:.1f} s |", flush=True,
                 )  # fmt: skip
-    finally:
-        cluster.close()
+
+
+def _ray(stack: ExitStack, lanes: int) -> tuple[str, ...]:
+    cluster = RayCluster()
+    stack.callback(cluster.close)
+    cluster.add("node", num_cpus=lanes, num_gpus=lanes)
+    return "--executor", "ray", "--address", cluster.address
+
+
+def _slurm(stack: ExitStack, lanes: int) -> tuple[str, ...]:
+    if why := why_not():
+        sys.exit(why)
+    cluster = SlurmCluster(Path(stack.enter_context(tempfile.TemporaryDirectory())), nodes=1)
+    stack.callback(cluster.stop)
+    cluster.start()
+    os.environ["SLURM_CONF"] = str(cluster.configuration)
+    return "--executor", "slurm", f"--slurm=gpus={lanes}", "--max-jobs", "1"
+
+
+def _local(_: ExitStack, __: int) -> tuple[str, ...]:
+    return ()
+
+
+_FLAGS = {"local": _local, "ray": _ray, "slurm": _slurm}
 
 
 def measure(videos: int, lanes: int, flags: Sequence[str], *, seconds: float) -> Cost:
