@@ -1,0 +1,1 @@
+"""Faces followed by their pixels: where boxes cross, break off or jump, masks tell who is who."""
