@@ -23,8 +23,8 @@ import numpy as np
 
 from benchmarks.pipeline.about import about
 from benchmarks.speed.measuring import as_text
+from vidfleet.speakers.boxes import overlap
 from vidfleet.speakers.pipeline import Speakers
-from vidfleet.speakers.tracks import overlap
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidfleet.speakers.tracks import overlap
+from vidfleet.speakers.boxes import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,13 +12,13 @@ import pytest
 from tests.speakers.films import FAST, noise, process, two_shots, write_video
 from tests.speakers.stills import Still
 from vidfleet.errors import UsageError
+from vidfleet.speakers.boxes import overlap
 from vidfleet.speakers.data import Face, GridFrame
 from vidfleet.speakers.flow import Crew
 from vidfleet.speakers.looked import Looked, Looks
 from vidfleet.speakers.pipeline import Speakers
 from vidfleet.speakers.settings import read_settings
 from vidfleet.speakers.tables import StageClock
-from vidfleet.speakers.tracks import overlap
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vidfleet.speakers.boxes import overlap
 from vidfleet.speakers.data import Face
-from vidfleet.speakers.tracks import GrowingTrack, Tracker, TrackRules, overlap
+from vidfleet.speakers.tracks import GrowingTrack, Tracker, TrackRules
 
 
 def face(frame: int, x: float, y: float = 100.0, side: float = 50.0) -> Face:

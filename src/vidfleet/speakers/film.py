@@ -30,9 +30,9 @@ from vidfleet.speakers.data import FaceVector, Scores
 from vidfleet.speakers.findings import EndedTrack
 from vidfleet.speakers.flow import Line, read_ahead
 from vidfleet.speakers.identity.gallery import TrackGallery
-from vidfleet.speakers.looked import Looked, Looks
+from vidfleet.speakers.looked import Looks
 from vidfleet.speakers.portraits import TrackPortraits
-from vidfleet.speakers.tracks import Tracker, TrackRules
+from vidfleet.speakers.tracks import BoxTracker, TrackRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.speakers.stages import Stages
     from vidfleet.speakers.tables import StageClock
-    from vidfleet.speakers.tracks import GrowingTrack
+    from vidfleet.speakers.tracks import FaceTracker, Followed, GrowingTrack
 
 
 FRAMES_AHEAD = 3
@@ -156,7 +156,7 @@ class FilmPass:
             missed=settings.num_failed_det, detections=settings.min_track, side=settings.min_face_size
         )
         self._crop_rules = CropRules(pixel_aspect=info.pixel_aspect, scale=settings.crop_scale)
-        self._tracker = Tracker(self._track_rules)
+        self._tracker: FaceTracker = BoxTracker(self._track_rules, clock=clock)
         self._looks = Looks(self._find, every=settings.detect_every, crew=crew, clock=clock)
         self._pictures: deque[GridFrame] = deque()
         self._growing: list[_TrackRun] = []
@@ -177,27 +177,28 @@ class FilmPass:
     def take(self, frame: GridFrame, *, starts_shot: bool) -> None:
         """See the next grid frame; the first one starts a shot."""
         for looked in self._looks.push(frame, starts_shot=starts_shot):
-            self._follow(looked)
+            for followed in self._tracker.push(looked):
+                self._follow(followed)
 
     def finish(self) -> None:
         """End the film: all that waits is done, and all that is found handed on."""
         for looked in self._looks.finish():
-            self._follow(looked)
-        self._tracker.close()
+            for followed in self._tracker.push(looked):
+                self._follow(followed)
+        for followed in self._tracker.finish():
+            self._follow(followed)
         self._advance(shot_over=True)
         self._hand_on(most_late=0)
 
     def _find(self, frame: GridFrame) -> tuple[Face, ...]:
         return self._stages.detector.find(frame, pixel_aspect=self._info.pixel_aspect)
 
-    def _follow(self, looked: Looked) -> None:
-        """Continue the tracks with the next frame and its faces."""
-        frame, faces, starts_shot = looked.frame, looked.faces, looked.starts_shot
-        self._findings.frame(looked)
+    def _follow(self, followed: Followed) -> None:
+        """Go on with the next frame, whose faces belong to tracks."""
+        frame, starts_shot = followed.looked.frame, followed.looked.starts_shot
+        self._findings.frame(followed.looked)
         self._pictures.append(frame)
-        with self._clock.of("tracks"):
-            begun = self._tracker.push(frame.index, faces, starts_shot=starts_shot)
-        runs = [self._begin(track) for track in begun]
+        runs = [self._begin(track) for track in followed.begun]
         self._growing += runs
         self._unwritten.extend(runs)
         with self._clock.of("views"):

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from vidfleet.speakers.boxes import overlap
 from vidfleet.speakers.data import Face, GridFrame
-from vidfleet.speakers.tracks import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

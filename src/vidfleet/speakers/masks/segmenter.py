@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from vidfleet.speakers.boxes import Box
     from vidfleet.speakers.data import Method
-
-Box = tuple[float, float, float, float]
-"""x1, y1, x2, y2 in pixels of the full-size picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
