@@ -144,7 +144,7 @@ def _parallel_runner(here: Path, argv: list[str]) -> int:
     used = fill_in(options, settings, "run")
     if not options.worker:
         options.script = _find_script(here, options.script or Path("inference_folder.py"))
-        if _is_built_in(options.script):
+        if _built_in_words(options.script) is not None:
             speakers = argparse.Namespace(**{setting.name: None for setting in settings})
             used += fill_in(speakers, settings, "speakers")
             theirs = [*_speaker_words(speakers), *theirs]
@@ -191,8 +191,9 @@ def _workload_from(options: argparse.Namespace, theirs: list[str], command: tupl
         raise UsageError("--script and --worker exclude each other")
     if chosen.worker:
         return PythonClass(chosen.worker, tuple(theirs), **common)
-    if chosen.script and _is_built_in(chosen.script):
-        return PythonClass(BUILT_IN, tuple(alike(theirs)), **common)
+    asked = _built_in_words(chosen.script) if chosen.script else None
+    if asked is not None:
+        return PythonClass(BUILT_IN, (*asked, *alike(theirs)), **common)
     if chosen.script:
         return Script(chosen.script, tuple(theirs), **common, **warm)
     if not command:
@@ -200,13 +201,16 @@ def _workload_from(options: argparse.Namespace, theirs: list[str], command: tupl
     return Command(command, **common, **warm)
 
 
-def _is_built_in(script: Path) -> bool:
-    """Whether a script is our own: then it runs as the class that it calls, loaded once in each lane."""
+def _built_in_words(script: Path) -> tuple[str, ...] | None:
+    """What a script of our own asks for: it runs as the class that it calls, loaded once in each lane. Else None."""
     try:
         lines = {line.strip() for line in script.read_bytes()[:4096].splitlines()}
     except OSError:
-        return False
-    return {b"from vidfleet.speakers.folder import main", b"sys.exit(main(sys.argv[1:]))"} <= lines
+        return None
+    for name, words in (("main", ()), ("main_sam2", BY_MASKS)):
+        if {f"from vidfleet.speakers.folder import {name}".encode(), f"sys.exit({name}(sys.argv[1:]))".encode()} <= lines:
+            return words
+    return None
 
 
 def _speakers_from(options: argparse.Namespace) -> Workload:

@@ -222,6 +222,8 @@ class Evidence:
     """It was a fork of a process in which its modules were loaded already."""
     cold_reason: str = ""
     """Why it was none, where one was asked for."""
+    told: str = ""
+    """What a class said of its result, for the record: a JSON object, or nothing."""
     modules: str = ""
     """Top-level modules that a class had loaded after its first video, with spaces between them."""
 

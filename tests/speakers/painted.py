@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vidfleet.speakers.boxes import Box
+    from vidfleet.speakers.nets.session import Device
 
 WIDTH, HEIGHT, SIDE = 320, 180, 40
 
@@ -82,6 +83,7 @@ class PaintedSegmenter:
     """How many pictures were looked at, for each time it was begun."""
 
     method: ClassVar[Method] = Method("paint", "")
+    device: ClassVar[Device] = "cpu"
 
     def begin(self) -> PaintedSegmentation:
         """See ``Segmenter``."""

@@ -6,6 +6,7 @@ are passed over, so that ``vidfleet status`` can look at any run.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,6 +84,7 @@ def attempt_for_record(attempt: Attempt) -> dict[str, Any]:
         "ended_leftovers": evidence.ended_leftovers,
         "warm": evidence.warm,
         **({"cold_reason": evidence.cold_reason} if evidence.cold_reason else {}),
+        **({"told": json.loads(evidence.told)} if evidence.told else {}),
         **({"helpers": [attempt_for_record(helper) for helper in attempt.helpers]} if attempt.helpers else {}),
     }
 

@@ -3,10 +3,11 @@
 ::
 
     GridFrame ──▶ shots ──▶ (is it settled where shots start?) ──▶ faces ──▶ tracks ──▶ crops ──▶ scores
-                  (shots.py)                                         └─────────┴──▶ findings ◀──────┘
+                  (shots.py)                          (tracks.py, or masks/)   └──▶ findings ◀──────┘
 
 Only pictures that an open track still needs are kept: at most 17, or 42 in the second after a burst of cuts, and
-with ``--detect-every K`` those K - 1 that wait for the next look.
+with ``--detect-every K`` those K - 1 that wait for the next look. With ``--sam2`` 38 more wait for their doubts, and a
+face that masks follow may be unseen for 25 frames instead of 10.
 Tracks are handed on in order of appearance, each as soon as all earlier ones have ended. Where all that is found goes
 is told by ``findings``.
 
@@ -31,6 +32,7 @@ from vidfleet.speakers.findings import EndedTrack
 from vidfleet.speakers.flow import Line, read_ahead
 from vidfleet.speakers.identity.gallery import TrackGallery
 from vidfleet.speakers.looked import Looks
+from vidfleet.speakers.masks.tracker import MaskTracker
 from vidfleet.speakers.portraits import TrackPortraits
 from vidfleet.speakers.tracks import BoxTracker, TrackRules
 
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from vidfleet.speakers.findings import Findings
     from vidfleet.speakers.flow import Crew
     from vidfleet.speakers.hearing import Hearing
+    from vidfleet.speakers.masks.use import MaskUse
     from vidfleet.speakers.media import AviWriter, MediaInfo
     from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.speakers.stages import Stages
@@ -156,13 +159,24 @@ class FilmPass:
             missed=settings.num_failed_det, detections=settings.min_track, side=settings.min_face_size
         )
         self._crop_rules = CropRules(pixel_aspect=info.pixel_aspect, scale=settings.crop_scale)
-        self._tracker: FaceTracker = BoxTracker(self._track_rules, clock=clock)
+        self._tracker = self._new_tracker(settings)
         self._looks = Looks(self._find, every=settings.detect_every, crew=crew, clock=clock)
         self._pictures: deque[GridFrame] = deque()
         self._growing: list[_TrackRun] = []
         self._unwritten: deque[_TrackRun] = deque()
         self._scoring: deque[Future[None]] = deque()
         """Jobs that are under way, of all tracks."""
+
+    def _new_tracker(self, settings: SpeakersSettings) -> FaceTracker:
+        segmenter, when = self._stages.segmenter, settings.sam2_when
+        if segmenter is None or when == "never":
+            return BoxTracker(self._track_rules, clock=self._clock)
+        return MaskTracker(self._track_rules, segmenter, when=when, clock=self._clock)
+
+    @property
+    def mask_use(self) -> MaskUse | None:
+        """How much masks were asked so far; None where there are none to be asked."""
+        return self._tracker.mask_use
 
     def __enter__(self) -> Self:
         return self
@@ -196,7 +210,7 @@ class FilmPass:
     def _follow(self, followed: Followed) -> None:
         """Go on with the next frame, whose faces belong to tracks."""
         frame, starts_shot = followed.looked.frame, followed.looked.starts_shot
-        self._findings.frame(followed.looked)
+        self._findings.frame(followed)
         self._pictures.append(frame)
         runs = [self._begin(track) for track in followed.begun]
         self._growing += runs

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.hearing import Hearing
     from vidfleet.speakers.layout import Layout
-    from vidfleet.speakers.looked import Looked
     from vidfleet.speakers.tables import StageClock
+    from vidfleet.speakers.tracks import Followed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +54,8 @@ class Findings(Protocol):
     wants_crops: bool
     """A video of each face is to be written."""
 
-    def frame(self, looked: Looked) -> None:
-        """Take the next grid frame: its faces, its time, whether a shot starts with it."""
+    def frame(self, followed: Followed) -> None:
+        """Take the next grid frame: its faces, its time, whether a shot starts with it; and masks, where there are."""
         ...
 
     def crop_file(self, number: int, start: int) -> AviWriter:
@@ -106,8 +106,9 @@ class FilmFiles:
         """What the faces of the kept tracks look like, so far as they were well seen."""
         return tuple(self._vectors)
 
-    def frame(self, looked: Looked) -> None:
+    def frame(self, followed: Followed) -> None:
         """See :class:`Findings`."""
+        looked = followed.looked
         frame = looked.frame
         self._source_times_s.append(frame.source_time_s)
         self._faces_file.append(faces_item(looked.faces))

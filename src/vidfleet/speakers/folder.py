@@ -23,12 +23,24 @@ from vidfleet.speakers.words.cuda import count_gpus
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+BY_MASKS = ("--sam2", "auto")
+"""What ``inference_folder_sam2.py`` asks for."""
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run on the words of a command line; return the exit status: 0, 1 (some failed), 2 or 3 (see errors)."""
-    parser = Parser(prog="inference_folder.py", description="Find who speaks, in every video directly in a folder.")
+    return _main("inference_folder.py", "Find who speaks, in every video directly in a folder.", arguments)
+
+
+def main_sam2(arguments: Sequence[str]) -> int:
+    """The same, with faces followed by the masks of a SAM 2 model where boxes leave a doubt."""
+    about = "Find who speaks, in every video directly in a folder; SAM 2 tells faces apart where they meet or turn away."
+    return _main("inference_folder_sam2.py", about, [*BY_MASKS, *arguments])
+
+
+def _main(program: str, about: str, arguments: Sequence[str]) -> int:
+    parser = Parser(prog=program, description=about)
     parser.add_argument("--videoFolder", required=True, metavar="DIR", type=Path, help="the folder")
     add_options(parser, SpeakersSettings)
     try:

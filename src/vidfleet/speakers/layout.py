@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vidfleet.speakers.settings import OutputSettings
+    from vidfleet.speakers.settings import SpeakersSettings
 
 STEPS = "pywork/.steps"
 """What the steps leave for each other, and the word that each is done (see ``steps``)."""
@@ -31,6 +31,10 @@ PICTURES = (
     SEEN,
 )
 """What the one pass over the pictures makes."""
+TRACKING = "pywork/tracking.json"
+"""How many shots were followed by masks, and why; where a SAM 2 model is asked for."""
+MASKS = "pywork/masks.jsonl"
+"""The masks themselves, on request."""
 FRAMES, CROPS = ("pyframes",), ("pycrop",)
 """The grid's pictures, and a video of each face."""
 FOLDERS = ("pyavi", "pyframes", "pywork", "pycrop")
@@ -133,9 +137,10 @@ def crop_name(index: int) -> str:
     return f"pycrop/{index:05d}"
 
 
-def promised(settings: OutputSettings) -> tuple[str, ...]:
+def promised(settings: SpeakersSettings) -> tuple[str, ...]:
     """The files that must be there and not empty when a video is done."""
     wanted = (
+        (settings.follows_masks, (TRACKING,)),
         (settings.annotated, ANNOTATED),
         (settings.grid_video, GRID_VIDEO),
         (settings.page, PAGE),

@@ -7,21 +7,31 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from vidfleet import __version__
 from vidfleet.errors import SetupError
-from vidfleet.speakers.settings import ModelSettings, OldSettings, SpeakersSettings, SplitSettings, WordSettings
+from vidfleet.speakers.settings import (
+    MaskSettings,
+    ModelSettings,
+    OldSettings,
+    SpeakersSettings,
+    SplitSettings,
+    WordSettings,
+)
 from vidfleet.speakers.weights import WEIGHTS, Models, choose_models, find_weight
 from vidfleet.speakers.words import choice as words_choice
+from vidfleet.speakers.words.cuda import count_gpus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vidfleet.speakers.masks.sam2_files import Sam2Files
     from vidfleet.speakers.words.choice import WordsChoice
 
+SAM2_PACKAGES = ("torch", "transformers")
 PACKAGES = ("PIL", "av", "cv2", "faster_whisper", "numpy", "onnx", "onnxruntime", "scenedetect", "scipy")
 _GRID_RATE = 25
 """As in ``data``, which brings numpy with it."""
@@ -86,9 +96,33 @@ def choose_words(settings: SpeakersSettings) -> WordsChoice:
     )
 
 
-def methods(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> dict[str, dict[str, str]]:
+def choose_sam2(settings: SpeakersSettings) -> Sam2Files | None:
+    """Find or fetch the SAM 2 model that ``settings`` ask for; None where boxes alone make tracks.
+
+    Raises SetupError where a package is missing that it works with, and WeightsError where it cannot be had.
+    """
+    if settings.sam2 is None or not settings.follows_masks:
+        return None
+    missing = [name for name in SAM2_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SetupError(
+            f"Following faces by the masks of SAM 2 needs {', '.join(missing)}.\n"
+            "Install: pip install 'vidfleet[sam2]'"
+        )
+    from vidfleet.speakers.masks.sam2_files import CPU_DEFAULT, GPU_DEFAULT, fetch_sam2, find_sam2
+
+    wanted = settings.sam2
+    if wanted == "auto":
+        wanted = GPU_DEFAULT if count_gpus() else CPU_DEFAULT
+    return find_sam2(wanted, weights=settings.weights) or fetch_sam2(wanted)
+
+
+def methods(
+    settings: SpeakersSettings, chosen: Models, words: WordsChoice, sam2: Sam2Files | None = None
+) -> dict[str, dict[str, str]]:
     """Name the model of each stage and the SHA-256 of its weights, for the record."""
     return {
+        **({"tracks": asdict(sam2.method)} if sam2 is not None else {}),
         "words": {"name": words.method.name, "sha256": words.method.sha256},
         "shots": {"name": "PySceneDetect ContentDetector", "sha256": ""},
         "speech": {"name": SILERO_NAME, "sha256": _silero_sha256()},
@@ -102,26 +136,31 @@ def methods(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> d
     }
 
 
-def fingerprint(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> dict[str, Any]:
+def fingerprint(
+    settings: SpeakersSettings, chosen: Models, words: WordsChoice, sam2: Sam2Files | None = None
+) -> dict[str, Any]:
     """Say what the results depend on."""
-    apart = {item.name for group in (ModelSettings, WordSettings, SplitSettings, OldSettings) for item in fields(group)}
+    groups = (ModelSettings, WordSettings, SplitSettings, OldSettings, MaskSettings)
+    apart = {item.name for group in groups for item in fields(group)}
     apart |= {"face_embedder", "lean"}  # ``lean`` is spelt out by others
     numbers = {item.name: getattr(settings, item.name) for item in fields(settings) if item.name not in apart}
+    asked = {"sam2_when": settings.sam2_when, "masks": settings.masks} if sam2 is not None else {}
     return {
         "version": __version__,
-        "settings": numbers | {"score_weighting": settings.score_weighting},
+        "settings": numbers | {"score_weighting": settings.score_weighting} | asked,
         "language": settings.language,
-        "method": methods(settings, chosen, words),
+        "method": methods(settings, chosen, words, sam2),
     }
 
 
-def as_arguments(chosen: Models, words: WordsChoice) -> list[str]:
+def as_arguments(chosen: Models, words: WordsChoice, sam2: Sam2Files | None = None) -> list[str]:
     """The words that make every lane choose the same; later words win over earlier ones."""
+    masks = ["--sam2", str(sam2.folder)] if sam2 is not None else []
     if chosen.are_embedded:
-        return ["--models", "embedded", *words.arguments]
+        return ["--models", "embedded", *words.arguments, *masks]
     folders = {path.absolute().parent for path in chosen.paths.values()}
     where = ["--weights", str(folders.pop())] if len(folders) == 1 else []
-    return ["--models", "full", "--face-embedder", embedder_of(chosen), *where, *words.arguments]
+    return ["--models", "full", "--face-embedder", embedder_of(chosen), *where, *words.arguments, *masks]
 
 
 def fallback(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> str:

@@ -37,14 +37,15 @@ class Speakers:
         """
         settings = read_settings(arguments)
         models.check_installed()
+        sam2 = models.choose_sam2(settings)
         chosen, words = models.choose(settings), models.choose_words(settings)
         return {
             "name": "speakers",
-            "arguments": [*arguments, *models.as_arguments(chosen, words)],
-            "fingerprint": models.fingerprint(settings, chosen, words),
+            "arguments": [*arguments, *models.as_arguments(chosen, words, sam2)],
+            "fingerprint": models.fingerprint(settings, chosen, words, sam2),
             "expected": list(promised(settings)),
             "counted": list(COUNTED),
-            "method": models.methods(settings, chosen, words),
+            "method": models.methods(settings, chosen, words, sam2),
             "fallback": models.fallback(settings, chosen, words),
             "disk": models.disk_use(settings),
             "notices": models.notices(settings, chosen, words),
@@ -76,8 +77,12 @@ class Speakers:
         cv2.setNumThreads(1)  # pictures are looked at side by side, each by one thread
         self.stages = load(self.settings, threads=self._threads, device=device)
 
-    def process(self, video: str, out: str, report: Report, original: str = "", published: str = "") -> None:
+    def process(
+        self, video: str, out: str, report: Report, original: str = "", published: str = ""
+    ) -> dict[str, Any] | None:
         """Process one video into the folder ``out``; ``report(stage, share of the whole)`` tells how far it is.
+
+        Returns what the record shall tell of it: how many shots were followed by masks, where they might have been.
 
         What an earlier call left in ``out`` is used where it is whole and depends on nothing that has changed.
         Raises :class:`~vidfleet.errors.BadInputError` where the video cannot be read.
@@ -87,7 +92,9 @@ class Speakers:
 
         places = Places(Path(video), Path(original or video), Path(published or out))
         layout = Layout(Path(out))
-        Work(places, layout, settings=self.settings, stages=self.stages, threads=self._threads, report=report).run()
+        work = Work(places, layout, settings=self.settings, stages=self.stages, threads=self._threads, report=report)
+        work.run()
+        return work.told
 
     def help(self, video: str, out: str, report: Report, original: str = "", published: str = "") -> None:
         """Take shares of a video that another lane processes into the folder ``out`` just now, until none is left.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 def devices_of(stages: Stages, decoding: Decoding) -> Mapping[str, Device]:
     """By the stage's name in ``time_log.jsonl``; those that are not here run on the processor alone."""
     networks = dict.fromkeys(("faces", "scores", "identity"), stages.device)
+    if stages.segmenter is not None:
+        networks["masks"] = stages.segmenter.device
     return {**networks, "pictures": decoding.on, "drawn_pictures": decoding.on, "words": stages.words.device}
 
 
@@ -31,6 +33,9 @@ def describe(stages: Stages, decoding: Decoding, *, threads: int, ran: Collectio
         said.append(f"Pictures: {decoding}.")
     if "faces" in ran:
         said.append(f"Networks: {_networks(stages)}, {threads} {'thread' if threads == 1 else 'threads'}.")
+    if "masks" in ran and stages.segmenter is not None:
+        where = "the GPU" if stages.segmenter.device == "cuda" else "the processor"
+        said.append(f"Masks: {stages.segmenter.method.name} on {where}.")
     if "words" in ran and stages.words.method.sha256:
         where = "the GPU" if stages.words.device == "cuda" else "the processor"
         said.append(f"Words: {stages.words.method.name} on {where}.")

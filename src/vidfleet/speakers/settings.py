@@ -172,6 +172,31 @@ class StageSettings:
 
 
 @dataclass(frozen=True)
+class MaskSettings:
+    """Faces followed by their pixels."""
+
+    sam2: str | None = option(
+        None,
+        "follow faces by the masks of a SAM 2 model where boxes leave a doubt: tiny, small, base-plus, large, "
+        "OWNER/REPOSITORY of the Hugging Face hub, or a folder; auto: large on a GPU, else tiny",
+        metavar="NAME|DIR",
+    )
+    sam2_when: Literal["hard", "always", "never"] = option(
+        "hard",
+        "hard: in the seconds of a shot in which faces meet, break off or jump; always: in all, which takes twenty "
+        "times what the rest takes; never: by boxes alone",
+    )
+    masks: bool = option(
+        False, "write the masks that SAM 2 makes (pywork/masks.jsonl): COCO's run lengths, a line for a face and frame"
+    )
+
+    @property
+    def follows_masks(self) -> bool:
+        """Whether a SAM 2 model is needed."""
+        return self.sam2 is not None and self.sam2_when != "never"
+
+
+@dataclass(frozen=True)
 class WordSettings:
     """Where words come from."""
 
@@ -270,6 +295,7 @@ class SpeakersSettings(
     ModelSettings,
     InputSettings,
     StageSettings,
+    MaskSettings,
     WordSettings,
     PersonSettings,
     OutputSettings,
@@ -283,6 +309,7 @@ SPEAKERS_GROUPS: tuple[tuple[str, type], ...] = (
     ("models", ModelSettings),
     ("what is read", InputSettings),
     ("stages", StageSettings),
+    ("faces by their pixels", MaskSettings),
     ("words", WordSettings),
     ("who is who", PersonSettings),
     ("what is written", OutputSettings),
@@ -300,6 +327,8 @@ def check(settings: SpeakersSettings) -> SpeakersSettings:
     """Raise UsageError for settings that cannot be met; else return them, with what ``--lean`` means spelt out."""
     if settings.start or settings.duration:
         raise UsageError("--start and --duration: only 0, whole videos are processed. Cut the video before.")
+    if settings.masks and not settings.follows_masks:
+        raise UsageError("--masks writes what a SAM 2 model makes, and none is asked for. Name one: --sam2 auto")
     return _spelt_out(settings) if settings.lean else settings
 
 

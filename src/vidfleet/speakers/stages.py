@@ -15,6 +15,7 @@ from vidfleet.speakers.speech import VoiceActivity
 from vidfleet.speakers.words.choice import WordSource
 
 if TYPE_CHECKING:
+    from vidfleet.speakers.masks.segmenter import Segmenter
     from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.speakers.weights import Models
 
@@ -29,6 +30,8 @@ class Stages:
     words: WordSource
     embedder: FaceEmbedder | None = None
     """None: faces are not compared, and each track is a person of its own."""
+    segmenter: Segmenter | None = None
+    """What follows faces by their pixels; None: boxes alone make tracks."""
     device: Device = "cpu"
     """Where the networks compute, all but Whisper."""
     trouble: str = ""
@@ -54,10 +57,11 @@ def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
     words = WordSource(models.choose_words(settings), threads=threads, device=device)
     lane: Device = "cuda" if device == "cuda" else "cpu"
     decode_on = lane if settings.decoder == "auto" else settings.decoder
+    segmenter = _segmenter(settings, threads=threads, device=lane)
     scale, confidence = settings.facedet_scale, settings.face_confidence
     if chosen.are_embedded:
         haar = HaarFaces(scale=scale, confidence=HAAR_CONFIDENCE if confidence is None else confidence)
-        return Stages(haar, MouthMotion(), voice_activity, words, decode_on=decode_on)
+        return Stages(haar, MouthMotion(), voice_activity, words, segmenter=segmenter, decode_on=decode_on)
     trouble = cuda_trouble() if lane == "cuda" else ""
     on: Device = "cpu" if trouble else lane
     yunet = YuNet(
@@ -72,9 +76,20 @@ def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
         device=on,
     )
     embedder = _embedder(chosen, device=on)
-    return Stages(yunet, lr_asd, voice_activity, words, embedder, device=on, trouble=trouble, decode_on=decode_on)
+    return Stages(
+        yunet, lr_asd, voice_activity, words, embedder, segmenter, device=on, trouble=trouble, decode_on=decode_on
+    )  # fmt: skip
 
 
 def _embedder(chosen: Models, *, device: Device) -> FaceEmbedder | None:
     name = models.embedder_of(chosen)
     return None if name == "none" else EMBEDDERS[name](chosen.paths[name], device=device)
+
+
+def _segmenter(settings: SpeakersSettings, *, threads: int, device: Device) -> Segmenter | None:
+    files = models.choose_sam2(settings)
+    if files is None:
+        return None
+    from vidfleet.speakers.nets.sam2 import Sam2Segmenter
+
+    return Sam2Segmenter(files, threads=threads, device=device)

@@ -19,6 +19,7 @@ from vidfleet.speakers.layout import (
     FRAMES,
     GRID_VIDEO,
     GROUPS,
+    MASKS,
     PANEL,
     PEOPLE,
     PICTURES,
@@ -26,6 +27,7 @@ from vidfleet.speakers.layout import (
     PREVIEW,
     SOUND,
     SPEECH,
+    TRACKING,
     WORDS,
 )
 from vidfleet.speakers.settings import StageSettings
@@ -58,6 +60,8 @@ def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stage
     beside = {ending: content_key(places.original.with_suffix(ending)) for ending in stages.words.endings}
     words = key_of(speech=speech, method=_named(stages.words.method), beside=beside, language=settings.language)
     looks = [_named(stage.method) for stage in (stages.detector, stages.active_speaker)]
+    if stages.segmenter is not None:
+        looks.append([*_named(stages.segmenter.method), settings.sam2_when])
     numbers = settings_of(settings, *(item.name for item in fields(StageSettings)))
     pictures = key_of(speech=speech, methods=looks, score_weighting=settings.score_weighting, **numbers)
     # All of the grid's pictures are the film's, whatever is seen in them.
@@ -73,6 +77,8 @@ def plan_steps(places: Places, layout: Layout, settings: SpeakersSettings, stage
         Step("speech", speech, (SPEECH,)),
         Step("words", words, (WORDS,)),
         Step("pictures", pictures, PICTURES),
+        Step("tracking", key_of(pictures=pictures), (TRACKING,)),
+        Step("masks", key_of(pictures=pictures), (MASKS,)),
         Step("portraits", key_of(pictures=pictures), (PORTRAITS,)),
         Step("vectors", faces, (VECTORS_NAME,)),
         Step("groups", groups, (GROUPS,)),

@@ -10,6 +10,7 @@ are filled linearly once it is seen again. The numbers are TalkNet's and LR-ASD'
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -19,14 +20,16 @@ from scipy.optimize import linear_sum_assignment
 
 from vidfleet.speakers.boxes import overlap
 from vidfleet.speakers.looked import Looked
+from vidfleet.speakers.masks.segmenter import ObjectMask
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from vidfleet.speakers.boxes import Box
     from vidfleet.speakers.data import Face
+    from vidfleet.speakers.masks.use import MaskUse
     from vidfleet.speakers.tables import StageClock
 
 
@@ -165,8 +168,10 @@ class Followed:
     """A grid frame whose faces belong to tracks; these are known up to this frame, so far as they were seen."""
 
     looked: Looked
-    begun: tuple[GrowingTrack, ...]
+    begun: tuple[GrowingTrack, ...] = ()
     """The tracks that begin with it."""
+    masks: Mapping[int, ObjectMask] = MappingProxyType({})
+    """What was seen of tracks in it, by their numbers; nothing where boxes were enough."""
 
 
 class FaceTracker(Protocol):
@@ -183,9 +188,16 @@ class FaceTracker(Protocol):
         """What still waits when the film has ended; then all tracks are closed."""
         ...
 
+    @property
+    def mask_use(self) -> MaskUse | None:
+        """How much masks were asked so far; None where there are none to be asked."""
+        ...
+
 
 class BoxTracker:
     """By boxes alone; see :class:`FaceTracker`."""
+
+    mask_use: MaskUse | None = None
 
     def __init__(self, rules: TrackRules, *, clock: StageClock) -> None:
         self._tracker, self._clock = Tracker(rules), clock

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import RecordError, SplitError
 from vidfleet.speakers import copies, ran_on
@@ -34,8 +35,10 @@ from vidfleet.speakers.layout import (
     SEEN,
     SOFT_SUBTITLES,
     SPEECH,
+    TRACKING,
     WORDS,
 )
+from vidfleet.speakers.masks.use import write_told
 from vidfleet.speakers.media import Sound, VideoSource, extract_sound
 from vidfleet.speakers.page import relative_url
 from vidfleet.speakers.page.playable import browser_plays
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from vidfleet.speakers.data import Conversation, FaceVector, GridFrame
     from vidfleet.speakers.findings import Findings
     from vidfleet.speakers.layout import Layout
+    from vidfleet.speakers.masks.use import MaskUse
     from vidfleet.speakers.panel_column import PanelStyle
     from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.speakers.stages import Stages
@@ -119,6 +123,8 @@ class Work:
         for name in (*COPIES, *FILMS):
             if not self._wants(name):  # by an earlier run: the folder holds what was asked for last
                 self._steps.forget(name)
+        for name in {"tracking", "masks"} - {*self._of_masks}:
+            self._steps.forget(name)
         self._layout.make()
         hearing = self._hear()
         with self._shares(hearing) as leader:
@@ -175,7 +181,9 @@ class Work:
     @contextmanager
     def _shares(self, hearing: Hearing) -> Iterator[Leader | None]:
         """Where it is asked for and can be, let other lanes take a share of the pictures in the ``with`` block."""
-        if not self._settings.split or self._has_all_of_the_pictures():
+        if self._settings.split and self._stages.segmenter is not None:
+            _say("The film is seen in one pass, --split or not: its faces are followed by masks.")
+        if not self._settings.split or self._stages.segmenter is not None or self._has_all_of_the_pictures():
             remove_parts(self._layout.folder / PARTS)
             yield None
             return
@@ -206,7 +214,7 @@ class Work:
             writes = self._missing(COPIES)
             if leader is not None:
                 writes = [name for name in writes if self._kinds([name])]  # what is left shares the second pass
-            for name in ("pictures", "portraits", *writes):
+            for name in ("pictures", "portraits", *self._of_masks, *writes):
                 steps.enter_context(self._steps.doing(name))
             self._layout.make()
             found = None if leader is None else self._see_parts(leader, writes, hearing, progress)
@@ -237,8 +245,8 @@ class Work:
         return FilmFiles(self._layout, hearing=hearing, clock=self._clock, writes=self._kinds(writes))
 
     def _kinds(self, names: Sequence[str]) -> frozenset[str]:
-        """What of these copies comes out of the search for faces itself, as ``FilmFiles`` calls it."""
-        kinds = {"crops"} & {*names}
+        """What of these copies comes out of the search for faces itself, as ``FilmFiles`` calls it; and masks."""
+        kinds = ({"crops"} & {*names}) | ({"masks"} & {*self._of_masks})
         if "frames" in names and self._settings.frames == "shot":
             kinds.add("first_frames")
         return frozenset(kinds)
@@ -262,6 +270,28 @@ class Work:
             for settled in shots.finish():
                 film.take(settled.frame, starts_shot=settled.starts_shot)
             film.finish()
+            self._keep_mask_use(film.mask_use)
+
+    def _keep_mask_use(self, use: MaskUse | None) -> None:
+        segmenter = self._stages.segmenter
+        if use is not None and segmenter is not None:
+            told = use.as_told(model=segmenter.method.name, when=self._settings.sam2_when)
+            write_told(self._layout.folder / TRACKING, told)
+
+    @property
+    def told(self) -> dict[str, Any] | None:
+        """What the record shall tell of the video, when it is done; None where there is nothing."""
+        path = self._layout.folder / TRACKING
+        if self._stages.segmenter is None or not path.is_file():
+            return None
+        return {"tracking": json.loads(path.read_bytes())}
+
+    @property
+    def _of_masks(self) -> list[str]:
+        """What comes out of the pass where faces are followed by masks."""
+        if self._stages.segmenter is None:
+            return []
+        return ["tracking", "masks"] if self._settings.masks else ["tracking"]
 
     def _missing(self, names: Sequence[str]) -> list[str]:
         """What of these is wanted and not there."""
@@ -288,7 +318,8 @@ class Work:
         done = self._steps.is_done
         wants_vectors = self._settings.keep_embeddings and self._stages.embedder is not None
         has_faces = done("vectors") or (done("groups") and not wants_vectors)
-        return done("pictures") and has_faces and (done("portraits") or not self._wants_portraits)
+        has_masks = all(done(name) for name in self._of_masks)
+        return done("pictures") and has_faces and has_masks and (done("portraits") or not self._wants_portraits)
 
     @property
     def _wants_portraits(self) -> bool:

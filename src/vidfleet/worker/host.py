@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List  # noqa: UP035 - Python 3.8
 
 _BETWEEN_REPORTS_S = 0.25
+_MOST_TOLD = 4096
 
 
 def load(target: str, folder: str) -> Any:  # noqa: ANN401 - whatever class it is
@@ -83,8 +84,7 @@ def serve(orders_fd: int, answers_fd: int, request: Dict[str, Any]) -> None:
             if worker is None:
                 worker = _set_up(request)
             say({"type": "ready", "attempt": order["attempt"], "there": _below(own_pid)})
-            _call(worker, order, reporter(say))
-            answer: Dict[str, Any] = {"type": "returned"}
+            answer: Dict[str, Any] = {"type": "returned", "told": _told(_call(worker, order, reporter(say)))}
         except BaseException as error:  # noqa: BLE001 - the process boundary
             traceback.print_exc()
             answer = {"type": "raised", "kind": getattr(error, "failure_kind", None) or "error",
@@ -125,12 +125,28 @@ def _set_up(request: Dict[str, Any]) -> Any:  # noqa: ANN401
     return worker
 
 
-def _call(worker: Any, order: Dict[str, Any], report: Callable[..., None]) -> None:  # noqa: ANN401
+def _call(worker: Any, order: Dict[str, Any], report: Callable[..., None]) -> Any:  # noqa: ANN401
     method = worker.help if order.get("helps") else worker.process
     takes = inspect.signature(method).parameters
     can_tell = {"report": report, "original": order["original"], "published": order["published"]}
     wanted = {name: value for name, value in can_tell.items() if name in takes}
-    method(order["video"], order["out"], **wanted)
+    return method(order["video"], order["out"], **wanted)
+
+
+def _told(returned: Any) -> str:  # noqa: ANN401 - whatever a class returns
+    """What the record shall tell: a dictionary of plain JSON values, as text; empty for all else."""
+    if not isinstance(returned, dict) or not returned:
+        return ""
+    try:
+        text = json.dumps(returned)
+    except (TypeError, ValueError) as error:
+        text, why = "", f"is not JSON ({error})"
+    else:
+        why = f"takes {len(text)} characters, and {_MOST_TOLD} are the most"
+    if text and len(text) <= _MOST_TOLD:
+        return text
+    sys.stderr.write(f"What process returned is not put into the record: it {why}\n")
+    return ""
 
 
 def _flush() -> None:

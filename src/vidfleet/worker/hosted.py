@@ -148,6 +148,7 @@ class Hosted(Running):
             cpu_s=float(used["cpu_s"]),  # type: ignore[arg-type]
             peak_memory_bytes=int(used["peak_memory_bytes"]),  # type: ignore[call-overload]
             modules=str(used.get("modules", "")),
+            told=str(used.get("told", "")),
         )
 
     def _told(self) -> tuple[str, str]:

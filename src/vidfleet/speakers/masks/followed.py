@@ -63,13 +63,12 @@ class FollowedFaces:
         """Of the last frame, by the number of the track; hidden ones included."""
         self._frame = -1
 
-    def lead_in(self, before: Sequence[Looked]) -> None:
-        """Find the objects in the frames before the stretch, in which their tracks are known."""
+    def lead_in(self, before: Sequence[Looked]) -> int:
+        """Find the objects in the frames before the stretch, in which their tracks are known; return in how many."""
         told = {track.number: (frame, track) for track in self._tracker.open if (frame := self._clear(track, before))}
         first = min((frame.frame.index for frame, _ in told.values()), default=None)
-        for looked in before if first is not None else ():
-            if looked.frame.index < (first or 0):
-                continue
+        frames = [] if first is None else [looked for looked in before if looked.frame.index >= first]
+        for looked in frames:
             prompts = {
                 number: _box_at(track, looked.frame.index) for number, (at, track) in told.items() if at is looked
             }
@@ -78,6 +77,7 @@ class FollowedFaces:
                 track = told[number][1]
                 if looked.frame.index <= track.last_seen:
                     self._learn(number, _box_at(track, looked.frame.index))
+        return len(frames)
 
     @property
     def waits(self) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.boxes import Box
     from vidfleet.speakers.data import Method
+    from vidfleet.speakers.nets.session import Device
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +48,11 @@ class Segmenter(Protocol):
     @property
     def method(self) -> Method:
         """What does it, and its weights' SHA-256."""
+        ...
+
+    @property
+    def device(self) -> Device:
+        """Where it computes."""
         ...
 
     def begin(self) -> Segmentation:

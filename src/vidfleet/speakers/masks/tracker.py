@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vidfleet.speakers.masks.doubts import Doubt, doubts_of
 from vidfleet.speakers.masks.followed import FollowedFaces
+from vidfleet.speakers.masks.use import MaskUse
 from vidfleet.speakers.tracks import Followed, Tracker
 
 if TYPE_CHECKING:
@@ -47,10 +48,8 @@ class MaskTracker:
         """The frames of the shot that came out last."""
         self._faces: FollowedFaces | None = None
         """Those of the stretch that masks are at."""
-        self.shots, self.shots_by_masks = 0, 0
-        """How many there were, and in how many of them masks were asked."""
-        self.doubts: Counter[Doubt] = Counter()
-        """In how many shots there was which."""
+        self._shots, self._by_masks, self._frames_by_masks = 0, 0, 0
+        self._doubts: Counter[str] = Counter()
         self._of_shot: frozenset[Doubt] | None = None
         """The doubts of the shot so far; None: masks were not asked."""
 
@@ -59,7 +58,7 @@ class MaskTracker:
         if looked.starts_shot:
             yield from self._through()
             self._count()
-            self.shots += 1
+            self._shots += 1
             self._before.clear()
             self._faces = None
         self._window.append(looked)
@@ -71,6 +70,11 @@ class MaskTracker:
         yield from self._through()
         self._count()
         self._tracker.close()
+
+    @property
+    def mask_use(self) -> MaskUse:
+        """See :class:`~vidfleet.speakers.tracks.FaceTracker`."""
+        return MaskUse(self._shots, self._by_masks, self._frames_by_masks, dict(sorted(self._doubts.items())))
 
     def _through(self) -> Iterator[Followed]:
         """Go through the frames that wait, all of one shot."""
@@ -95,13 +99,15 @@ class MaskTracker:
         faces = self._faces
         if faces is None:
             faces = self._faces = FollowedFaces(self._tracker, self._segmenter.begin(), clock=self._clock)
-            faces.lead_in(self._before)
+            self._frames_by_masks += faces.lead_in(self._before)
         for looked in window:
-            yield Followed(looked, tuple(faces.push(looked)))
+            begun = faces.push(looked)
+            yield Followed(looked, tuple(begun), faces.masks)
+        self._frames_by_masks += len(window)
 
     def _count(self) -> None:
         """A shot is over."""
         if self._of_shot is not None:
-            self.shots_by_masks += 1
-            self.doubts.update(self._of_shot)
+            self._by_masks += 1
+            self._doubts.update(self._of_shot)
         self._of_shot = None

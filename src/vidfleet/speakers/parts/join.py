@@ -14,6 +14,7 @@ from vidfleet.errors import SplitError
 from vidfleet.speakers.data import GRID_RATE, GridFrame
 from vidfleet.speakers.findings import EndedTrack
 from vidfleet.speakers.looked import Looked
+from vidfleet.speakers.tracks import Followed
 from vidfleet.speakers.parts.board import Done
 from vidfleet.speakers.parts.part_file import Part
 
@@ -103,7 +104,7 @@ def feed(pieces: Sequence[Piece], files: FilmFiles, layout: Layout, *, key: str,
                 continue
             frame = GridFrame(index, times_s[place], _LOOKED_AT, is_repeat=False)
             starts_shot = index in part.shots
-            files.frame(Looked(frame, starts_shot, faces))
+            files.frame(Followed(Looked(frame, starts_shot, faces)))
             if starts_shot and first_frames:
                 put(part.first_frame(index), layout.frame(index))
         for ended in part.tracks:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from vidfleet.speakers.hearing import Hearing
-    from vidfleet.speakers.looked import Looked
     from vidfleet.speakers.tables import StageClock
+    from vidfleet.speakers.tracks import Followed
 
 _FILE = "part.npz"
 _SCHEMA = 1
@@ -51,8 +51,9 @@ class PartFindings:
         self.first = 0
         """The first grid frame of its results."""
 
-    def frame(self, looked: Looked) -> None:
+    def frame(self, followed: Followed) -> None:
         """See :class:`~vidfleet.speakers.findings.Findings`."""
+        looked = followed.looked
         frame = looked.frame
         if not self._times_s:
             self.first = frame.index
