@@ -203,12 +203,17 @@ def _workload_from(options: argparse.Namespace, theirs: list[str], command: tupl
 
 def _built_in_words(script: Path) -> tuple[str, ...] | None:
     """What a script of our own asks for: it runs as the class that it calls, loaded once in each lane. Else None."""
+    from vidfleet.speakers.settings import BY_MASKS
+
     try:
         lines = {line.strip() for line in script.read_bytes()[:4096].splitlines()}
     except OSError:
         return None
     for name, words in (("main", ()), ("main_sam2", BY_MASKS)):
-        if {f"from vidfleet.speakers.folder import {name}".encode(), f"sys.exit({name}(sys.argv[1:]))".encode()} <= lines:
+        if {
+            f"from vidfleet.speakers.folder import {name}".encode(),
+            f"sys.exit({name}(sys.argv[1:]))".encode(),
+        } <= lines:
             return words
     return None
 

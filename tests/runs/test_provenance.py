@@ -117,6 +117,33 @@ def test_a_classs_record_has_the_packages_that_it_has_loaded(fleet: Fleet, monke
         assert len(record["input"]["content_sha256"]) == 64
 
 
+def test_what_a_class_returns_of_a_video_is_in_the_videos_record(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """A small dictionary of plain JSON; all else is none of the record's business, and fails nothing."""
+    returned = {
+        "dict": "{'shots': 3, 'why': ['cut']}", "object": "{'a': object()}", "long": "{'a': 'x' * 5000}", "number": "7",
+    }  # fmt: skip
+    for name in returned:
+        fleet.video(f"{name}.mp4")
+    (fleet.scripts / "telling.py").write_text(
+        textwrap.dedent(f"""
+        class Telling:
+            def process(self, video, out):
+                open(out + "/x", "w").write("x")
+                name = video.rpartition("/")[2].partition(".")[0]
+                return eval({returned!r}[name])
+    """)
+    )
+    monkeypatch.chdir(fleet.scripts)
+    assert fleet.run("--worker", "telling:Telling", "--devices", "cpu:1").returncode == 0
+    told = {
+        path.parent.name: json.loads(path.read_text())["attempts"][-1].get("told")
+        for path in fleet.root.glob("*/vidfleet.json")
+    }
+    assert told == {"dict": {"shots": 3, "why": ["cut"]}, "object": None, "long": None, "number": None}
+
+
 def test_a_program_that_is_no_python_has_no_packages(fleet: Fleet) -> None:
     fleet.videos(1)
     assert fleet.run("--", "cp", "{video}", "{out}/copy").returncode == 0

@@ -12,6 +12,7 @@ from tests.speakers.stills import Still
 from vidfleet.speakers.data import Face, GridFrame, Method
 from vidfleet.speakers.looked import Looked
 from vidfleet.speakers.masks.segmenter import ObjectMask
+from vidfleet.speakers.nets.session import Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vidfleet.speakers.boxes import Box
-    from vidfleet.speakers.nets.session import Device
 
 WIDTH, HEIGHT, SIDE = 320, 180, 40
 

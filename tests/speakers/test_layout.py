@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vidfleet.speakers.layout import FOLDERS, Layout, crop_name, promised
-from vidfleet.speakers.settings import OutputSettings
+from vidfleet.speakers.settings import SpeakersSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +27,8 @@ def test_all_four_folders_are_made(tmp_path: Path) -> None:
 
 
 def test_only_what_is_asked_for_is_promised() -> None:
-    assert "pyavi/video_out.avi" in promised(OutputSettings())
-    assert "pyavi/video_out.avi" not in promised(OutputSettings(annotated=False))
-    assert "pyavi/video.avi" in promised(OutputSettings(annotated=False, grid_video=True))
-    assert {"index.html", "pyavi/video_with_panel.mp4"} < {*promised(OutputSettings(panel=True))}
-    assert "index.html" not in promised(OutputSettings(page=False))
+    assert "pyavi/video_out.avi" in promised(SpeakersSettings())
+    assert "pyavi/video_out.avi" not in promised(SpeakersSettings(annotated=False))
+    assert "pyavi/video.avi" in promised(SpeakersSettings(annotated=False, grid_video=True))
+    assert {"index.html", "pyavi/video_with_panel.mp4"} < {*promised(SpeakersSettings(panel=True))}
+    assert "index.html" not in promised(SpeakersSettings(page=False))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vidfleet.speakers.masks.segmenter import Box
+    from vidfleet.speakers.boxes import Box
 
 HEIGHT, WIDTH = 90, 160
 needs_sam2 = pytest.mark.skipif(not has_sam2(), reason="PyTorch and transformers are not installed")

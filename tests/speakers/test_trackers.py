@@ -9,6 +9,7 @@ import pytest
 
 from tests.speakers.painted import SIDE, WIDTH, Actor, PaintedSegmenter, Scene
 from vidfleet.speakers.masks.tracker import LEAD, WINDOW, MaskTracker
+from vidfleet.speakers.masks.use import MaskUse
 from vidfleet.speakers.tables import StageClock
 from vidfleet.speakers.tracks import BoxTracker, FaceTracker, TrackRules
 
@@ -165,7 +166,7 @@ def test_masks_are_asked_only_around_a_doubt() -> None:
         Actor(BLUE, lambda frame: (240.0 - 2 * (frame - 400), 60.0) if frame >= 400 else (240.0, 60.0)),
     ], cuts=(0, 200))  # fmt: skip
     follow(quiet, 510, tracker)
-    assert (tracker.shots, tracker.shots_by_masks, dict(tracker.doubts)) == (2, 1, {"meet": 1, "break": 1})
+    assert tracker.mask_use == MaskUse(2, 1, sum(segmenter.pictures), {"break": 1, "meet": 1})
     assert 0 < sum(segmenter.pictures) <= 4 * WINDOW + LEAD
 
 
@@ -176,7 +177,7 @@ def test_a_calm_film_never_asks_for_masks() -> None:
     )
     tracker = by_masks(segmenter=segmenter)
     follow(scene, 300, tracker)
-    assert (segmenter.pictures, tracker.shots, tracker.shots_by_masks) == ([], 1, 0)
+    assert (segmenter.pictures, tracker.mask_use) == ([], MaskUse(1, 0, 0, {}))
 
 
 def test_who_leaves_the_picture_is_no_doubt() -> None:
@@ -190,5 +191,5 @@ def test_with_always_every_frame_with_a_face_is_asked() -> None:
     segmenter = PaintedSegmenter()
     tracker = by_masks("always", segmenter)
     follow(Scene([Actor(RED, still(50))], cuts=(0, 50)), 100, tracker)
-    assert (tracker.shots, tracker.shots_by_masks) == (2, 2)
+    assert tracker.mask_use == MaskUse(2, 2, 100, {})
     assert segmenter.pictures == [47, 47]  # a face is an object once it was seen three times

@@ -17,14 +17,12 @@ from vidfleet.options import Parser, add_options, alike, read_options
 from vidfleet.speakers import models
 from vidfleet.speakers.layout import PEOPLE
 from vidfleet.speakers.pipeline import Speakers
-from vidfleet.speakers.settings import SpeakersSettings, check
+from vidfleet.speakers.settings import BY_MASKS, SpeakersSettings, check
 from vidfleet.speakers.words.cuda import count_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BY_MASKS = ("--sam2", "auto")
-"""What ``inference_folder_sam2.py`` asks for."""
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv")
 
 
@@ -35,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def main_sam2(arguments: Sequence[str]) -> int:
     """The same, with faces followed by the masks of a SAM 2 model where boxes leave a doubt."""
-    about = "Find who speaks, in every video directly in a folder; SAM 2 tells faces apart where they meet or turn away."
+    about = (
+        "Find who speaks, in every video directly in a folder; SAM 2 tells faces apart where they meet or turn away."
+    )
     return _main("inference_folder_sam2.py", about, [*BY_MASKS, *arguments])
 
 

@@ -106,8 +106,7 @@ def choose_sam2(settings: SpeakersSettings) -> Sam2Files | None:
     missing = [name for name in SAM2_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise SetupError(
-            f"Following faces by the masks of SAM 2 needs {', '.join(missing)}.\n"
-            "Install: pip install 'vidfleet[sam2]'"
+            f"Following faces by the masks of SAM 2 needs {', '.join(missing)}.\nInstall: pip install 'vidfleet[sam2]'"
         )
     from vidfleet.speakers.masks.sam2_files import CPU_DEFAULT, GPU_DEFAULT, fetch_sam2, find_sam2
 
@@ -122,7 +121,7 @@ def methods(
 ) -> dict[str, dict[str, str]]:
     """Name the model of each stage and the SHA-256 of its weights, for the record."""
     return {
-        **({"tracks": asdict(sam2.method)} if sam2 is not None else {}),
+        **_tracks_method(sam2),
         "words": {"name": words.method.name, "sha256": words.method.sha256},
         "shots": {"name": "PySceneDetect ContentDetector", "sha256": ""},
         "speech": {"name": SILERO_NAME, "sha256": _silero_sha256()},
@@ -134,6 +133,14 @@ def methods(
         if embedder_of(chosen) != "none"
         else {"name": ONE_A_TRACK, "sha256": ""},
     }
+
+
+def _tracks_method(sam2: Sam2Files | None) -> dict[str, dict[str, str]]:
+    if sam2 is None:
+        return {}
+    from vidfleet.speakers.masks.sam2_files import sam2_method
+
+    return {"tracks": asdict(sam2_method(sam2))}
 
 
 def fingerprint(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROGRAM = "vidfleet speakers"
+BY_MASKS = ("--sam2", "auto")
+"""What ``inference_folder_sam2.py`` asks for."""
 
 
 def parse_share(text: str) -> float:

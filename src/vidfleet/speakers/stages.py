@@ -9,13 +9,13 @@ from vidfleet.speakers import models
 from vidfleet.speakers.active_speaker import ActiveSpeaker, LrAsd
 from vidfleet.speakers.faces import HAAR_CONFIDENCE, YUNET_CONFIDENCE, FaceDetector, HaarFaces, YuNet
 from vidfleet.speakers.identity.embed import EMBEDDERS, FaceEmbedder
+from vidfleet.speakers.masks.segmenter import Segmenter
 from vidfleet.speakers.mouth_motion import MouthMotion
 from vidfleet.speakers.nets.session import Device, cuda_trouble
 from vidfleet.speakers.speech import VoiceActivity
 from vidfleet.speakers.words.choice import WordSource
 
 if TYPE_CHECKING:
-    from vidfleet.speakers.masks.segmenter import Segmenter
     from vidfleet.speakers.settings import SpeakersSettings
     from vidfleet.speakers.weights import Models
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -170,7 +170,7 @@ class Followed:
     looked: Looked
     begun: tuple[GrowingTrack, ...] = ()
     """The tracks that begin with it."""
-    masks: Mapping[int, ObjectMask] = MappingProxyType({})
+    masks: Mapping[int, ObjectMask] = field(default_factory=dict)
     """What was seen of tracks in it, by their numbers; nothing where boxes were enough."""
 
 

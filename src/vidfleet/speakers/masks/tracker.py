@@ -86,7 +86,7 @@ class MaskTracker:
             doubts = doubts_of(window, open_, self._tracker.rules)
         if doubts or self._always or (self._faces is not None and self._faces.waits):
             self._of_shot = (self._of_shot or frozenset()) | doubts
-            yield from self._by_masks(window)
+            yield from self._follow_by_masks(window)
         else:
             self._faces = None
             for looked in window:
@@ -95,7 +95,7 @@ class MaskTracker:
                 yield Followed(looked, tuple(begun))
         self._before.extend(window)
 
-    def _by_masks(self, window: list[Looked]) -> Iterator[Followed]:
+    def _follow_by_masks(self, window: list[Looked]) -> Iterator[Followed]:
         faces = self._faces
         if faces is None:
             faces = self._faces = FollowedFaces(self._tracker, self._segmenter.begin(), clock=self._clock)

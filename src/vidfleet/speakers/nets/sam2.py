@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vidfleet.speakers.boxes import Box
     from vidfleet.speakers.data import Method
     from vidfleet.speakers.masks.sam2_files import Sam2Files
-    from vidfleet.speakers.masks.segmenter import Box
     from vidfleet.speakers.nets.session import Device
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -49,6 +49,8 @@ class Sam2Segmenter:
 
     def __init__(self, files: Sam2Files, *, threads: int, device: Device = "cpu", compiles: bool = False) -> None:
         self._files = files
+        self.device = device
+        """Where it computes."""
         self._model = load_sam2(files.folder, threads=threads, device=device)
         if compiles:
             compile_parts(self._model)

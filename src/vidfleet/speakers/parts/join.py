@@ -14,9 +14,9 @@ from vidfleet.errors import SplitError
 from vidfleet.speakers.data import GRID_RATE, GridFrame
 from vidfleet.speakers.findings import EndedTrack
 from vidfleet.speakers.looked import Looked
-from vidfleet.speakers.tracks import Followed
 from vidfleet.speakers.parts.board import Done
 from vidfleet.speakers.parts.part_file import Part
+from vidfleet.speakers.tracks import Followed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
