@@ -6,9 +6,9 @@
     python -m benchmarks.memory_by_masks --sam2 DIR --minutes 2   your own model
 
 Two painted faces pace in front of each other, through each other every six seconds, in one shot. They are found by
-their paint, so that no weights are needed; all else is the pipeline with ``--lean --sam2-when always``, one thread. What
-is held (``VmRSS``) is asked for at the end of each minute of film. Without ``--sam2`` the model is that of the tests: the
-code of SAM 2, 128 x 128 pixels, random weights.
+their paint, so that no weights are needed; all else is the pipeline with ``--lean --sam2-when always``, one thread.
+What is held (``VmRSS``) is asked for at the end of each minute of film. Without ``--sam2`` the model is that of the
+tests: the code of SAM 2, 128 x 128 pixels, random weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import os
 import re
 import tempfile
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +33,7 @@ from vidfleet.speakers.pipeline import Speakers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
     from numpy.typing import NDArray
 
