@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PACKAGES, _WEIGHTS = "Packages", "Weights of vidfleet speakers"
 _CPU_WHEEL, _GPU_WHEEL = "onnxruntime", "onnxruntime-gpu"
-_EXTRAS = ("speakers",)
+_EXTRAS = ("speakers", "sam2")
 """Of which each missing package is named; others are for development and demonstration."""
 _ANSWER_LIMIT_S = 60.0
 _ASK_PROVIDERS = "import json, onnxruntime; print(json.dumps(onnxruntime.get_available_providers()))"

@@ -38,6 +38,8 @@ HELD = 15
 TalkNet's rules go. Pictures are kept for as long."""
 FIRM = 3
 """A face becomes an object when it was seen in so many frames: a blink of the detector costs nothing."""
+MOST = 16
+"""So many faces are objects at a time, the largest; boxes speak for the rest of a crowd. Each costs time and memory."""
 
 
 @dataclass(slots=True)
@@ -65,7 +67,9 @@ class FollowedFaces:
 
     def lead_in(self, before: Sequence[Looked]) -> int:
         """Find the objects in the frames before the stretch, in which their tracks are known; return in how many."""
-        told = {track.number: (frame, track) for track in self._tracker.open if (frame := self._clear(track, before))}
+        largest = sorted(self._tracker.open, key=lambda track: -_area(track.last_box))
+        found = [(track, frame) for track in largest if (frame := self._clear(track, before))]
+        told = {track.number: (frame, track) for track, frame in found[:MOST]}
         first = min((frame.frame.index for frame, _ in told.values()), default=None)
         frames = [] if first is None else [looked for looked in before if looked.frame.index >= first]
         for looked in frames:
@@ -107,11 +111,9 @@ class FollowedFaces:
         boxes = np.array([face.box for face in faces]).reshape(-1, 4)
         meets = overlap(boxes, boxes) - np.eye(len(boxes)) > MEET
         found = match(faces, loose, above=self._tracker.rules.overlap)
-        return {
-            track.number: faces[index].box
-            for index, track in found.items()
-            if track.detections >= FIRM and not meets[index].any()
-        }
+        clear = [index for index, track in found.items() if track.detections >= FIRM and not meets[index].any()]
+        clear.sort(key=lambda index: -_area(faces[index].box))
+        return {found[index].number: faces[index].box for index in clear[: max(MOST - len(self._objects), 0)]}
 
     def _give(self, looked: Looked) -> list[GrowingTrack]:
         """Give each face to its track: by the masks, else by boxes to tracks that no mask speaks for."""
@@ -213,6 +215,10 @@ def box_of(pixels: NDArray[np.bool_]) -> Box | None:
 def _box_at(track: GrowingTrack, frame: int) -> Box:
     x1, y1, x2, y2 = track.boxes(frame - track.start, frame - track.start + 1)[0].tolist()
     return x1, y1, x2, y2
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _shared(track: GrowingTrack, other: GrowingTrack, frame: int) -> float:
