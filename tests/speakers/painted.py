@@ -82,6 +82,8 @@ class PaintedSegmenter:
     pictures: list[int] = field(default_factory=list)
     """How many pictures were looked at, for each time it was begun."""
 
+    most: int = 0
+    """The most objects at a time."""
     method: ClassVar[Method] = Method("paint", "")
     device: ClassVar[Device] = "cpu"
 
@@ -105,6 +107,7 @@ class PaintedSegmentation:
             x1, y1, x2, y2 = (max(0, round(edge)) for edge in box)
             paints, counts = np.unique(picture[y1:y2, x1:x2].reshape(-1, 3), axis=0, return_counts=True)
             self.paints[number] = paints[counts.argmax()]
+        self._segmenter.most = max(self._segmenter.most, len(self.paints))
         found = {}
         for number, paint in self.paints.items():
             pixels = (picture == paint).all(axis=2)

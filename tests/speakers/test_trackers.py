@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from tests.speakers.painted import SIDE, WIDTH, Actor, PaintedSegmentation, PaintedSegmenter, Scene
+from tests.speakers.painted import SIDE, WIDTH, Actor, PaintedSegmenter, Scene
 from vidfleet.speakers.masks.followed import MOST
 from vidfleet.speakers.masks.tracker import LEAD, WINDOW, MaskTracker
 from vidfleet.speakers.masks.use import MaskUse
@@ -189,25 +189,11 @@ def test_who_leaves_the_picture_is_no_doubt() -> None:
 
 
 def test_of_a_crowd_the_largest_faces_are_followed_by_masks_and_all_have_tracks() -> None:
-    most: list[int] = []
-
-    class Counting(PaintedSegmenter):
-        def begin(self) -> PaintedSegmentation:
-            following = super().begin()
-            push = following.push
-
-            def counted(*told: Any) -> Any:
-                found = push(*told)
-                most.append(len(found))
-                return found
-
-            following.push = counted  # type: ignore[method-assign]
-            return following
-
+    segmenter = PaintedSegmenter()
     crowd = [Actor((10 * n, 255, 0), still(5 + 44.0 * (n % 7), 5 + 44.0 * (n // 7))) for n in range(20)]
-    tracks = follow(Scene(crowd), 40, by_masks("always", Counting()))
+    tracks = follow(Scene(crowd), 40, by_masks("always", segmenter))
     assert [(track.start, track.length) for track in tracks] == [(0, 40)] * 20
-    assert max(most) == MOST
+    assert segmenter.most == MOST
 
 
 def test_with_always_every_frame_with_a_face_is_asked() -> None:
