@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vidfleet.speakers.data import Method
-    from vidfleet.speakers.masks.sam2_files import Sam2Files
+    from vidfleet.speakers.hub import ModelFiles
     from vidfleet.speakers.masks.segmenter import Box
     from vidfleet.speakers.nets.session import Device
 
@@ -47,7 +47,7 @@ class Sam2Segmenter:
     and :class:`~vidfleet.errors.WeightsError` where the folder holds no sound model.
     """
 
-    def __init__(self, files: Sam2Files, *, threads: int, device: Device = "cpu", compiles: bool = False) -> None:
+    def __init__(self, files: ModelFiles, *, threads: int, device: Device = "cpu", compiles: bool = False) -> None:
         self._files = files
         self._model = load_sam2(files.folder, threads=threads, device=device)
         if compiles:
