@@ -27,7 +27,7 @@ import numpy as np
 
 from tests.speakers.sam2_models import save_tiny
 from vidfleet.speakers.data import GRID_RATE, Face, GridFrame, Method
-from vidfleet.speakers.masks.sam2_files import Sam2Files
+from vidfleet.speakers.hub import ModelFiles
 from vidfleet.speakers.nets.sam2 import Sam2Segmenter
 from vidfleet.speakers.pipeline import Speakers
 
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "pacing.mp4"
         write_film(film, options.minutes)
-        files = Sam2Files("tests", options.sam2 or save_tiny(Path(folder) / "model"))
+        files = ModelFiles("tests", options.sam2 or save_tiny(Path(folder) / "model"))
         speakers = Speakers.from_arguments(SETTINGS[:-4])
         speakers.setup("cpu")
         speakers.settings = replace(speakers.settings, sam2="unused", sam2_when="always")

@@ -35,8 +35,8 @@ BACKBONES: dict[str, dict[str, Any]] = {
     },
 }
 """What differs between the four, by name."""
-MEGABYTES = {"tiny": 156, "small": 184, "base-plus": 323, "large": 898}
-"""Of the published model.safetensors, in float32; what is made here must weigh the same."""
+PUBLISHED_BYTES = {"tiny": 155_908_064, "small": 184_305_280, "base-plus": 323_476_296, "large": 897_897_416}
+"""Of model.safetensors as published; what is made here must be as large to the byte."""
 
 
 def save_random(name: str, folder: Path) -> Path:

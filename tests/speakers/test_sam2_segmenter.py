@@ -12,7 +12,7 @@ import pytest
 
 from tests.speakers.sam2_models import MEMORIES, POINTERS, SIZE, has_sam2, save_tiny
 from vidfleet.errors import WeightsError
-from vidfleet.speakers.masks.sam2_files import Sam2Files
+from vidfleet.speakers.hub import ModelFiles
 from vidfleet.speakers.nets.sam2 import CORNERS, KEPT_PROMPTS, MEAN, STD, Sam2Segmenter, _as_pixels
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def segmenter(folder: Path) -> Sam2Segmenter:
-    return Sam2Segmenter(Sam2Files("tiny", folder), threads=1)
+    return Sam2Segmenter(ModelFiles("tiny", folder), threads=1)
 
 
 class Alone:
@@ -165,7 +165,7 @@ def test_pictures_are_seen_as_the_published_processor_shows_them(segmenter: Sam2
 def test_the_record_names_the_model_and_its_weights(folder: Path, segmenter: Sam2Segmenter) -> None:
     import hashlib
 
-    assert segmenter.method.name == "SAM 2.1 tiny"
+    assert segmenter.method.name == "SAM 2.1 hiera-tiny"
     assert segmenter.method.sha256 == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_model_is_named_with_what_mends_it(folder: Path, tmp_path: Pat
     else:
         config.unlink()
     with pytest.raises(WeightsError, match=r"(?s)model in .*--sam2 NAME"):
-        Sam2Segmenter(Sam2Files("tiny", tmp_path), threads=1)
+        Sam2Segmenter(ModelFiles("tiny", tmp_path), threads=1)
 
 
 LOAD = """
@@ -196,10 +196,10 @@ import sys
 sys.modules["torch"] = None  # what Python does for a module that is not there
 from pathlib import Path
 from vidfleet.errors import SetupError
-from vidfleet.speakers.masks.sam2_files import Sam2Files
+from vidfleet.speakers.hub import ModelFiles
 from vidfleet.speakers.nets.sam2 import Sam2Segmenter
 try:
-    Sam2Segmenter(Sam2Files("tiny", Path("nowhere")), threads=1)
+    Sam2Segmenter(ModelFiles("tiny", Path("nowhere")), threads=1)
 except SetupError as error:
     print(error)
 """

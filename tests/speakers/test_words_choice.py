@@ -11,12 +11,12 @@ import pytest
 
 from tests.support.tiny_whisper import make_whisper
 from vidfleet.errors import SetupError, UsageError, WeightsError
+from vidfleet.speakers.hub import ModelFiles
 from vidfleet.speakers.words import choice as module
 from vidfleet.speakers.words.base import NoWords
 from vidfleet.speakers.words.choice import WordSource, choose_words
 from vidfleet.speakers.words.sidecar import SidecarWords
 from vidfleet.speakers.words.whisper import Whisper
-from vidfleet.speakers.words.whisper_files import WhisperFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,14 +34,14 @@ def no_network(wanted: str) -> NoReturn:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> WhisperFiles:
-    return WhisperFiles("tiny", make_whisper(tmp_path / "tiny"))
+def tiny(tmp_path: Path) -> ModelFiles:
+    return ModelFiles("tiny", make_whisper(tmp_path / "tiny"))
 
 
-def test_auto_is_whisper_where_its_model_can_be_had(tiny: WhisperFiles) -> None:
+def test_auto_is_whisper_where_its_model_can_be_had(tiny: ModelFiles) -> None:
     asked: list[str] = []
 
-    def fetch(wanted: str) -> WhisperFiles:
+    def fetch(wanted: str) -> ModelFiles:
         asked.append(wanted)
         return tiny
 
@@ -60,7 +60,7 @@ def test_auto_without_a_model_is_what_lies_beside_the_videos_and_says_so() -> No
 
 
 def test_a_gpu_that_whisper_cannot_use_is_told_with_what_to_install(
-    tiny: WhisperFiles, monkeypatch: pytest.MonkeyPatch
+    tiny: ModelFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = choose_words("whisper", fetch=lambda _wanted: tiny)
     assert chosen.notice == ""
@@ -90,12 +90,12 @@ def test_what_needs_no_model_looks_for_none(words: module.Wanted) -> None:
     assert chosen.arguments == ["--words", words]
 
 
-def test_the_lanes_get_the_decision_and_not_the_question(tiny: WhisperFiles) -> None:
+def test_the_lanes_get_the_decision_and_not_the_question(tiny: ModelFiles) -> None:
     chosen = choose_words("auto", fetch=lambda _wanted: tiny)
     assert chosen.arguments == ["--words", "whisper", "--whisper", str(tiny.folder)]
 
 
-def test_a_lane_has_its_model_for_all_videos_and_files_for_each(tiny: WhisperFiles, tmp_path: Path) -> None:
+def test_a_lane_has_its_model_for_all_videos_and_files_for_each(tiny: ModelFiles, tmp_path: Path) -> None:
     whisper = WordSource(choose_words("whisper", fetch=lambda _wanted: tiny))
     first, second = (whisper.of(tmp_path / name, zero=Fraction(0)) for name in ("a.mp4", "b.mp4"))
     assert isinstance(first, Whisper)

@@ -11,11 +11,11 @@ import pytest
 from tests.support.sounds import Hum, Samples, silence, tone
 from tests.support.tiny_whisper import make_whisper
 from vidfleet.speakers.data import Span, Transcript
+from vidfleet.speakers.hub import ModelFiles
 from vidfleet.speakers.words.base import NoWords, Transcriber
 from vidfleet.speakers.words.sidecar import SidecarWords
 from vidfleet.speakers.words.sphinx import Sphinx
 from vidfleet.speakers.words.whisper import Whisper
-from vidfleet.speakers.words.whisper_files import WhisperFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ GRAMMAR = "#JSGF V1.0;\ngrammar hum;\npublic <said> = (yes | no | please)+;\n"
 
 
 def a_whisper(folder: Path) -> Transcriber:
-    return Whisper(WhisperFiles("tiny", make_whisper(folder / "model")))
+    return Whisper(ModelFiles("tiny", make_whisper(folder / "model")))
 
 
 def a_sphinx(folder: Path) -> Transcriber:

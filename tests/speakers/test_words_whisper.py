@@ -15,8 +15,8 @@ from tests.support.sounds import Samples, silence, tone
 from tests.support.tiny_whisper import FIRST_WORD_S, WORD_EVERY_S, make_whisper
 from vidfleet.errors import SetupError
 from vidfleet.speakers.data import Span, Transcript
+from vidfleet.speakers.hub import ModelFiles
 from vidfleet.speakers.words.whisper import Whisper, whisper_method
-from vidfleet.speakers.words.whisper_files import WhisperFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whisper(folder: Path) -> Whisper:
-    return Whisper(WhisperFiles("tiny", folder))
+    return Whisper(ModelFiles("tiny", folder))
 
 
 def hear(whisper: Whisper, *stretches: tuple[float, float, int]) -> Transcript:
@@ -89,14 +89,14 @@ def test_a_sentence_goes_on_over_a_cut_through_long_speech(whisper: Whisper) -> 
 
 
 def test_the_language_can_be_said(folder: Path) -> None:
-    german = Whisper(WhisperFiles("tiny", folder), language="de")
+    german = Whisper(ModelFiles("tiny", folder), language="de")
     assert {sentence.language for sentence in hear(german, (1, 9, LOW_HZ)).sentences} == {"de"}
     with pytest.raises(SetupError, match=r"does not know the language tlh"):
-        Whisper(WhisperFiles("tiny", folder), language="tlh")
+        Whisper(ModelFiles("tiny", folder), language="tlh")
 
 
 def test_a_model_of_english_alone_works(tmp_path: Path) -> None:
-    english = Whisper(WhisperFiles("tiny.en", make_whisper(tmp_path / "en", multilingual=False)))
+    english = Whisper(ModelFiles("tiny.en", make_whisper(tmp_path / "en", multilingual=False)))
     found = hear(english, (7.0, 13.0, HIGH_HZ))
     assert [(sentence.language, sentence.text) for sentence in found.sentences] == [
         ("en", "well, this is spoken."),
@@ -106,19 +106,19 @@ def test_a_model_of_english_alone_works(tmp_path: Path) -> None:
 
 def test_a_circle_is_broken_or_thrown_out(tmp_path: Path) -> None:
     """Forty times the same word is Whisper gone wrong; forbidden to repeat itself the model says something else."""
-    circle = Whisper(WhisperFiles("circle", make_whisper(tmp_path / "circle", words=("round",) * 40)))
+    circle = Whisper(ModelFiles("circle", make_whisper(tmp_path / "circle", words=("round",) * 40)))
     found = hear(circle, (1, 21, LOW_HZ))
     words = [word.text for sentence in found.sentences for word in sentence.words]
     assert words.count("round") < 10
 
 
 def test_a_batch_may_hold_regions_without_a_word(tmp_path: Path) -> None:
-    silent = Whisper(WhisperFiles("silent", make_whisper(tmp_path / "silent", words=())))
+    silent = Whisper(ModelFiles("silent", make_whisper(tmp_path / "silent", words=())))
     assert hear(silent, (1, 9, LOW_HZ), (15, 23, HIGH_HZ), (29, 37, LOW_HZ)).sentences == ()
 
 
 def test_the_record_names_the_model_its_revision_and_its_checksum(folder: Path) -> None:
-    method = whisper_method(WhisperFiles("small", folder, "Systran/faster-whisper-small", "0123abc"))
+    method = whisper_method(ModelFiles("small", folder, "Systran/faster-whisper-small", "0123abc"))
     assert method.name == "faster-whisper small (Systran/faster-whisper-small@0123abc)"
     assert len(method.sha256) == 64
 
@@ -127,10 +127,10 @@ def test_a_broken_model_stops_the_run_with_what_to_do(tmp_path: Path) -> None:
     broken = make_whisper(tmp_path / "broken")
     (broken / "model.bin").write_bytes((broken / "model.bin").read_bytes()[:1000])
     with pytest.raises(SetupError, match=r"(?s)broken cannot be loaded on the CPU: .*--whisper"):
-        Whisper(WhisperFiles("broken", broken))
+        Whisper(ModelFiles("broken", broken))
     (broken / "config.json").write_text(json.dumps({"no": "model"}))
     with pytest.raises(SetupError, match=r"cannot be loaded"):
-        Whisper(WhisperFiles("broken", broken))
+        Whisper(ModelFiles("broken", broken))
 
 
 def test_one_region_is_heard_as_faster_whisper_itself_hears_it(folder: Path, whisper: Whisper) -> None:
@@ -156,4 +156,4 @@ def test_where_there_is_no_gpu_the_cpu_does_it(folder: Path) -> None:
 
     if ctranslate2.get_cuda_device_count():
         pytest.skip("this machine has a GPU")
-    assert hear(Whisper(WhisperFiles("tiny", folder), device="cuda"), (1, 9, LOW_HZ)).sentences
+    assert hear(Whisper(ModelFiles("tiny", folder), device="cuda"), (1, 9, LOW_HZ)).sentences

@@ -16,7 +16,8 @@ import numpy as np
 from vidfleet.speakers.crops import CROP_SIDE
 from vidfleet.speakers.data import FaceVector, Scores, Track
 from vidfleet.speakers.hearing import SAMPLES_PER_FRAME
-from vidfleet.speakers.layout import crop_name
+from vidfleet.speakers.layout import MASKS, crop_name
+from vidfleet.speakers.masks.masks_file import GrowingMasks
 from vidfleet.speakers.media import AviWriter, write_jpeg
 from vidfleet.speakers.portraits import Portrait, PortraitFile
 from vidfleet.speakers.seen import Seen, SeenTrack
@@ -74,7 +75,8 @@ class Findings(Protocol):
 class FilmFiles:
     """Writes the findings of a film as the files of its output folder.
 
-    ``writes`` names what is written beside the tables: ``crops``, and ``first_frames`` for one picture of each shot.
+    ``writes`` names what is written beside the tables: ``crops``, ``masks``, and ``first_frames`` for one picture of each
+    shot.
     A context manager; :meth:`finish` ends the film.
     """
 
@@ -85,11 +87,17 @@ class FilmFiles:
         self._cuts: list[int] = []
         self._source_times_s = array("d")
         self._tracks: list[SeenTrack] = []
+        self._index_of: dict[int, int] = {}
+        """The index of each track that is kept, by its number in the pass."""
         self._vectors: list[FaceVector] = []
         self._files = ExitStack()
+        self._wants_masks = "masks" in writes
+        self._masks: GrowingMasks | None = None
 
     def __enter__(self) -> Self:
         work = self._layout.work
+        if self._wants_masks:
+            self._masks = self._files.enter_context(GrowingMasks(self._layout.folder / MASKS))
         self._faces_file = self._files.enter_context(PickledList(work("faces.pckl")))
         self._tracks_file = self._files.enter_context(PickledList(work("tracks.pckl")))
         self._scores_file = self._files.enter_context(PickledList(work("scores.pckl")))
@@ -112,6 +120,9 @@ class FilmFiles:
         frame = looked.frame
         self._source_times_s.append(frame.source_time_s)
         self._faces_file.append(faces_item(looked.faces))
+        if self._masks is not None and followed.masks:
+            with self._clock.of("mask_files"):
+                self._masks.add(frame.index, followed.masks)
         if looked.starts_shot:
             self._cuts.append(frame.index)
             if self._wants_first_frames:
@@ -135,6 +146,7 @@ class FilmFiles:
             self._scores_file.append(ended.scores.values)
             scores = ended.scores.values.astype(np.float32)
             self._tracks.append(SeenTrack(index, track.start, track.boxes, scores))
+            self._index_of[ended.number] = index
             self._portraits.add(index, ended.portraits)
             if ended.vector is not None:
                 self._vectors.append(replace(ended.vector, track=index))
@@ -145,6 +157,9 @@ class FilmFiles:
 
     def finish(self) -> Seen:
         """End the film: write its shots."""
+        if self._masks is not None:
+            with self._clock.of("mask_files"):
+                self._masks.finish({number: self._tracks[index] for number, index in self._index_of.items()})
         shots = shots_between(self._cuts, len(self._source_times_s))
         write_shots(shots, pickled=self._layout.work("scene.pckl"), table=self._layout.work("shots.csv"))
         return Seen(np.array(self._source_times_s), shots, tuple(self._tracks))

@@ -28,7 +28,7 @@ from vidfleet.speakers.words.cuda import count_gpus
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vidfleet.speakers.masks.sam2_files import Sam2Files
+    from vidfleet.speakers.hub import ModelFiles
     from vidfleet.speakers.words.choice import WordsChoice
 
 SAM2_PACKAGES = ("torch", "transformers")
@@ -96,7 +96,7 @@ def choose_words(settings: SpeakersSettings) -> WordsChoice:
     )
 
 
-def choose_sam2(settings: SpeakersSettings) -> Sam2Files | None:
+def choose_sam2(settings: SpeakersSettings) -> ModelFiles | None:
     """Find or fetch the SAM 2 model that ``settings`` ask for; None where boxes alone make tracks.
 
     Raises SetupError where a package is missing that it works with, and WeightsError where it cannot be had.
@@ -117,7 +117,7 @@ def choose_sam2(settings: SpeakersSettings) -> Sam2Files | None:
 
 
 def methods(
-    settings: SpeakersSettings, chosen: Models, words: WordsChoice, sam2: Sam2Files | None = None
+    settings: SpeakersSettings, chosen: Models, words: WordsChoice, sam2: ModelFiles | None = None
 ) -> dict[str, dict[str, str]]:
     """Name the model of each stage and the SHA-256 of its weights, for the record."""
     return {
@@ -135,7 +135,7 @@ def methods(
     }
 
 
-def _tracks_method(sam2: Sam2Files | None) -> dict[str, dict[str, str]]:
+def _tracks_method(sam2: ModelFiles | None) -> dict[str, dict[str, str]]:
     if sam2 is None:
         return {}
     from vidfleet.speakers.masks.sam2_files import sam2_method
@@ -144,7 +144,7 @@ def _tracks_method(sam2: Sam2Files | None) -> dict[str, dict[str, str]]:
 
 
 def fingerprint(
-    settings: SpeakersSettings, chosen: Models, words: WordsChoice, sam2: Sam2Files | None = None
+    settings: SpeakersSettings, chosen: Models, words: WordsChoice, sam2: ModelFiles | None = None
 ) -> dict[str, Any]:
     """Say what the results depend on."""
     groups = (ModelSettings, WordSettings, SplitSettings, OldSettings, MaskSettings)
@@ -160,7 +160,7 @@ def fingerprint(
     }
 
 
-def as_arguments(chosen: Models, words: WordsChoice, sam2: Sam2Files | None = None) -> list[str]:
+def as_arguments(chosen: Models, words: WordsChoice, sam2: ModelFiles | None = None) -> list[str]:
     """The words that make every lane choose the same; later words win over earlier ones."""
     masks = ["--sam2", str(sam2.folder)] if sam2 is not None else []
     if chosen.are_embedded:

@@ -1,36 +1,81 @@
-"""Where a SAM 2 model lies: a folder of the user's, the cache of the Hugging Face hub, or the hub itself."""
+"""Which SAM 2 models there are, and what belongs to one: a folder as transformers write it, in safetensors."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+import json
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from vidfleet.speakers.data import Method
+from vidfleet.errors import WeightsError
+from vidfleet.speakers.hub import ModelFiles, ModelKind, fetch_model, find_model, model_method
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
-@dataclass(frozen=True, slots=True)
-class Sam2Files:
-    """A model that is here."""
+    from vidfleet.speakers.data import Method
 
-    name: str
-    """As it was asked for: ``tiny``, ``owner/repository``, a folder's name."""
-    folder: Path
-    repository: str = ""
-    """On the hub; nothing for a folder of the user's."""
-    revision: str = ""
-    """The commit of ``repository``."""
-
-
-def sam2_method(files: Sam2Files) -> Method:
-    """Name a model for the record: what it is called, its revision on the hub, and the SHA-256 of its weights."""
-    revision = f" ({files.repository}@{files.revision})" if files.revision else ""
-    return Method(f"SAM 2.1 {files.name}{revision}", _sum(files.folder / "model.safetensors"))
+GPU_DEFAULT, CPU_DEFAULT = "large", "tiny"
+_META = "facebook/sam2.1-hiera-"
+_WEIGHTS = "model.safetensors"
+_NEEDED = ("config.json", _WEIGHTS)
+_MODEL_TYPE = "sam2_video"
 
 
-@lru_cache(maxsize=4)
-def _sum(path: Path) -> str:
-    """The SHA-256 of a file; a second per gigabyte, once in a process."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def find_sam2(wanted: str, *, weights: Path | None = None) -> ModelFiles | None:
+    """A SAM 2 model where it is here already; see :func:`~vidfleet.speakers.hub.find_model`."""
+    return find_model(SAM2, wanted, weights=weights)
+
+
+def fetch_sam2(wanted: str, *, is_reachable: Callable[[str], bool] | None = None) -> ModelFiles:
+    """Fetch a SAM 2 model; see :func:`~vidfleet.speakers.hub.fetch_model`."""
+    return fetch_model(SAM2, wanted, is_reachable=is_reachable)
+
+
+def sam2_method(files: ModelFiles) -> Method:
+    """Name a model for the record; see :func:`~vidfleet.speakers.hub.model_method`."""
+    called = f"SAM 2.1 hiera-{files.name}" if files.name in SAM2.repositories else f"SAM 2 {files.name}"
+    return model_method(called, files, _WEIGHTS)
+
+
+def _checked(folder: Path) -> Path:
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise WeightsError(
+            f"{folder} is no SAM 2 model as transformers want it: {', '.join(missing)} is missing.\n"
+            "The authors' own .pt files are not read, since loading one can run any code. Name a model: --sam2 tiny"
+        )
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except ValueError as error:
+        raise WeightsError(f"{folder / 'config.json'} is damaged: {error}. Fetch the model again.") from error
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != _MODEL_TYPE:
+        raise WeightsError(
+            f"{folder} is no SAM 2 video model: its config.json says {kind!r}, not {_MODEL_TYPE!r}.\n"
+            "Name one: --sam2 tiny"
+        )
+    return folder
+
+
+SAM2 = ModelKind(
+    title="SAM 2 model",
+    option="--sam2",
+    prefix="sam2-",
+    form="SAM 2 video model for transformers",
+    repositories=MappingProxyType({name: _META + name for name in ("tiny", "small", "base-plus", "large")}),
+    patterns=("config.json", "preprocessor_config.json", _WEIGHTS),
+    check=_checked,
+    revisions=MappingProxyType(
+        {
+            # The hub was out of reach when this was written. Each commit stands in several public repositories that
+            # pin it, with the size and the SHA-256 of model.safetensors, which begins with 48c14467, 0a4067b1,
+            # 2012733a and dc407dce.
+            f"{_META}tiny": "de431c4043854a71d8101e17995dfe596bf101a5",
+            f"{_META}small": "ee5bba1d82bb8749febdf90f45e84b687142ba03",
+            f"{_META}base-plus": "b7320756a13354e7530a63935656d35b2f91a290",
+            f"{_META}large": "665f8e2ad61cf5f53d65644ff27c8ee525124610",
+        }
+    ),
+    by_hand=" ".join(_NEEDED),  # a repository holds the same weights a second time, as .pt
+)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from vidfleet.speakers.boxes import Box
     from vidfleet.speakers.data import Method
-    from vidfleet.speakers.masks.sam2_files import Sam2Files
+    from vidfleet.speakers.hub import ModelFiles
     from vidfleet.speakers.nets.session import Device
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -47,7 +47,7 @@ class Sam2Segmenter:
     and :class:`~vidfleet.errors.WeightsError` where the folder holds no sound model.
     """
 
-    def __init__(self, files: Sam2Files, *, threads: int, device: Device = "cpu", compiles: bool = False) -> None:
+    def __init__(self, files: ModelFiles, *, threads: int, device: Device = "cpu", compiles: bool = False) -> None:
         self._files = files
         self.device = device
         """Where it computes."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vidfleet.errors import SetupError, UsageError, WeightsError
+from vidfleet.speakers.hub import ModelFiles
 from vidfleet.speakers.words.base import SIDECAR_ENDINGS, SIDECAR_METHOD, NoWords
 from vidfleet.speakers.words.cuda import CUBLAS, HELP, count_gpus, load_cublas
-from vidfleet.speakers.words.whisper_files import CPU_DEFAULT, GPU_DEFAULT, WhisperFiles, fetch_whisper, find_whisper
+from vidfleet.speakers.words.whisper_files import CPU_DEFAULT, GPU_DEFAULT, fetch_whisper, find_whisper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ class WordsChoice:
     """Where a run's words come from; nothing is left open."""
 
     words: Literal["whisper", "sphinx", "sidecar", "none"]
-    whisper: WhisperFiles | None = None
+    whisper: ModelFiles | None = None
     """The model, where it is Whisper."""
     grammar: Path | None = None
     """What may be said, for PocketSphinx."""
@@ -88,7 +89,7 @@ def choose_words(
     grammar: Path | None = None,
     weights: Path | None = None,
     gpu: bool = False,
-    fetch: Callable[[str], WhisperFiles] = fetch_whisper,
+    fetch: Callable[[str], ModelFiles] = fetch_whisper,
 ) -> WordsChoice:
     """Decide where the words come from.
 

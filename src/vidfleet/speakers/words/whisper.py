@@ -7,11 +7,9 @@ said before is given to it, repetition and silence are known by their numbers.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ import numpy as np
 
 from vidfleet.errors import SetupError
 from vidfleet.speakers.data import Method, Transcript, Word
+from vidfleet.speakers.hub import model_method
 from vidfleet.speakers.words.cuda import load_cublas
 from vidfleet.speakers.words.regions import plan_regions, share_out
 from vidfleet.speakers.words.spoken import only_spoken, over_regions
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vidfleet.speakers.data import Span
+    from vidfleet.speakers.hub import ModelFiles
     from vidfleet.speakers.nets.session import Device
     from vidfleet.speakers.speech import SoundLike
     from vidfleet.speakers.words.regions import Region
-    from vidfleet.speakers.words.whisper_files import WhisperFiles
 
 GPU_BATCH, CPU_BATCH = 8, 4
 """Regions at a time. By faster-whisper's own figures, 8 are four times as fast as one on a GPU, for 1.5 GB more;
@@ -65,7 +64,7 @@ class Whisper:
     """
 
     def __init__(
-        self, files: WhisperFiles, *, threads: int = 1, device: str = "cpu", language: str | None = None
+        self, files: ModelFiles, *, threads: int = 1, device: str = "cpu", language: str | None = None
     ) -> None:
         self._files = files
         self._model = _load(files.folder, threads=threads, device=device)
@@ -196,17 +195,9 @@ class _Languages:
         return [code if share >= SURE_OF_LANGUAGE else usual for code, share in best]
 
 
-def whisper_method(files: WhisperFiles) -> Method:
-    """Name a model for the record: what it is called, its revision on the hub, and the SHA-256 of its weights."""
-    revision = f" ({files.repository}@{files.revision})" if files.revision else ""
-    return Method(f"faster-whisper {files.name}{revision}", _sum(files.folder / "model.bin"))
-
-
-@lru_cache(maxsize=4)
-def _sum(path: Path) -> str:
-    """The SHA-256 of a file; a second per gigabyte, once in a process."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def whisper_method(files: ModelFiles) -> Method:
+    """Name a model for the record; see :func:`~vidfleet.speakers.hub.model_method`."""
+    return model_method(f"faster-whisper {files.name}", files, "model.bin")
 
 
 def _batches(regions: Sequence[Region], size: int) -> Iterator[tuple[Region, ...]]:
