@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vidfleet.speakers.boxes import Box
 
 HEIGHT, WIDTH = 90, 160
-needs_sam2 = pytest.mark.skipif(not has_sam2(), reason="PyTorch and transformers are not installed")
+needs_sam2 = pytest.mark.skipif(not has_sam2(), reason="PyTorch and transformers are not installed (extra sam2)")
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
 
@@ -147,6 +147,20 @@ def test_a_forgotten_number_begins_a_new_object(segmenter: Sam2Segmenter) -> Non
         told: dict[int, Box] = {1: (90, 20, 130, 70)} if number == 4 else {}
         first, second = again.push(picture(number), told), fresh.push(picture(number), told)
         np.testing.assert_array_equal(first[1].pixels, second[1].pixels)
+
+
+@needs_sam2
+def test_compiled_parts_are_those_of_the_model(folder: Path, segmenter: Sam2Segmenter) -> None:
+    """Compiling takes a minute, so here PyTorch is told to run what it would compile; benchmarks.sam2_speed does."""
+    import torch
+
+    compiled = Sam2Segmenter(ModelFiles("tiny", folder), threads=1, compiles=True)
+    first, second = compiled.begin(), segmenter.begin()
+    with torch.compiler.set_stance("force_eager"):
+        for number in range(3):
+            told: dict[int, Box] = {1: (10, 10, 40, 50)} if number == 0 else {}
+            one, other = first.push(picture(number), told), second.push(picture(number), told)
+            np.testing.assert_array_equal(one[1].pixels, other[1].pixels)
 
 
 @needs_sam2
