@@ -75,7 +75,7 @@ class Findings(Protocol):
 class FilmFiles:
     """Writes the findings of a film as the files of its output folder.
 
-    ``writes`` names what is written beside the tables: ``crops``, ``masks``, and ``first_frames`` for one picture of each
+    ``writes`` names what is written beside the tables: ``crops``, ``masks``, ``first_frames`` for one picture of each
     shot.
     A context manager; :meth:`finish` ends the film.
     """
