@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 HEIGHT, WIDTH = 90, 160
 needs_sam2 = pytest.mark.skipif(not has_sam2(), reason="PyTorch and transformers are not installed (extra sam2)")
-pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 
 
 def picture(number: int) -> NDArray[np.uint8]:
@@ -150,6 +149,7 @@ def test_a_forgotten_number_begins_a_new_object(segmenter: Sam2Segmenter) -> Non
 
 
 @needs_sam2
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_compiled_parts_are_those_of_the_model(folder: Path, segmenter: Sam2Segmenter) -> None:
     """Compiling takes a minute, so here PyTorch is told to run what it would compile; benchmarks.sam2_speed does."""
     import torch
