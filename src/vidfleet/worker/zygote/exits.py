@@ -31,9 +31,9 @@ def skip_destructors() -> bool:
 
     Those that are loaded later are asked, and files are flushed. False where nothing could be skipped.
     """
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "on_exit") or not _packages() <= _QUIET:  # musl has none
-        return False
+    libc, packages = ctypes.CDLL(None), _packages()
+    if not hasattr(libc, "on_exit") or not {"torch"} <= packages <= _QUIET:  # musl has none
+        return False  # and without PyTorch's libraries C++'s cout may not have been made
     libc.on_exit(libc._exit, None)  # called with the exit status, after all that is registered from here on
     register = libc.__cxa_atexit
     register.argtypes = [ctypes.c_void_p] * 3
