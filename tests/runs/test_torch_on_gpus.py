@@ -193,6 +193,25 @@ def test_of_two_on_one_gpu_each_is_told_its_own_memory(gpu_fleet: Fleet) -> None
         assert 4 * GIB <= peak_bytes <= 4 * GIB + CONTEXT_BYTES
 
 
+@pytest.mark.ray
+def test_on_ray_a_lanes_script_sees_the_gpu_that_ray_gives_it(gpu_fleet: Fleet, gpu: Device) -> None:
+    """On a cluster of this machine alone, which is started for the run; its memory is told as on a lane of ours."""
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed here: pip install 'vidfleet[ray]'")
+    gpu_fleet.videos(1)
+    script = gpu_fleet.script(_script(gib=2, seconds=2.5))
+    result = gpu_fleet.run("--script", script, "--executor", "ray", "--num-gpus", "1")
+    assert result.returncode == 0, result.stdout
+    said = _said(gpu_fleet)
+    assert (said["gpus"], said["uuid"]) == (1, gpu.uuid)
+    assert said["away"] < 1e-3
+    assert "gpu:0 v00.mp4" in result.stdout
+    _needs_told(gpu_fleet)
+    peak_bytes = _peak_bytes(gpu_fleet)
+    assert peak_bytes is not None
+    assert 2 * GIB <= peak_bytes <= 2 * GIB + CONTEXT_BYTES
+
+
 @pytest.mark.slow
 def test_auto_finds_that_scripts_which_mostly_wait_share_a_gpu(gpu_fleet: Fleet) -> None:
     """It is kept for the next run, with what one of them held."""
