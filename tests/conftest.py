@@ -1,4 +1,4 @@
-"""What all tests share: where the real clips and the weights lie, if they lie beside this checkout."""
+"""What all tests share: where the real clips and the weights lie, if they lie beside this checkout; a GPU, if any."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.fleet import Fleet
+from vidfleet.worker.gpus import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from vidfleet.data import Device
 
 TOP = Path(__file__).resolve().parents[1]
 SHARED = (TOP.parent / "shared").resolve()
@@ -60,3 +63,12 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     made = Fleet(tmp_path / "root", tmp_path / "scripts", mark=str(tmp_path))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def gpu() -> Device:
+    """The machine's first GPU of NVIDIA's; a test that needs one is skipped where there is none."""
+    found = [device for device in installed().devices() if device.maker == "NVIDIA"]
+    if not found:
+        pytest.skip("no NVIDIA GPU here, or no driver")
+    return found[0]

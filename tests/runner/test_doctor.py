@@ -7,12 +7,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from vidfleet.data import Device
+from vidfleet.runner.care import doctor_packages
 from vidfleet.runner.care.doctor import examine_machine, print_findings, to_plain
 from vidfleet.runner.care.doctor_machine import Finding, examine_disk, examine_gpus, examine_system
 from vidfleet.runner.care.doctor_packages import examine_packages, examine_weights, installed_version
+from vidfleet.worker.gpus import GpuMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pytest
@@ -27,8 +29,8 @@ class TwoGpus:
     def devices(self) -> tuple[Device, ...]:
         return tuple(Device("gpu", str(n), "NVIDIA H200", f"GPU-{n}", "570.1") for n in range(self._count))
 
-    def memory(self, visible: str) -> None:
-        return None
+    def memory(self, visible: str) -> GpuMemory | None:
+        return GpuMemory(2 << 30, {}, 80 << 30) if visible == "0" else None
 
     def near_cores(self, visible: str) -> frozenset[int]:
         return frozenset()
@@ -48,10 +50,10 @@ def test_this_machine_is_fit_for_runs(tmp_path: Path) -> None:
     assert to_plain(findings)["works"] is True
 
 
-def test_gpus_are_named_with_their_driver(tmp_path: Path) -> None:
+def test_gpus_are_named_with_their_driver_and_memory_as_far_as_it_is_told(tmp_path: Path) -> None:
     found = list(examine_gpus(TwoGpus(2), tmp_path))
     assert [finding.value for finding in found if finding.name == "GPU"] == [
-        "0  NVIDIA H200, driver 570.1, GPU-0",
+        "0  NVIDIA H200, 78.0 GiB of 80.0 GiB free, driver 570.1, GPU-0",
         "1  NVIDIA H200, driver 570.1, GPU-1",
     ]
 
@@ -69,6 +71,19 @@ def test_a_missing_folder_and_one_that_cannot_be_written_are_faults(tmp_path: Pa
         from pathlib import Path as AnyPath
 
         assert grades(examine_disk(AnyPath("/proc")))["writing"] == "bad"
+
+
+def test_a_cuda_provider_that_cannot_compute_is_a_note_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel for GPUs names it on every machine; so on one with a GPU it is tried."""
+
+    def answers(argv: Sequence[str]) -> object:
+        return ["CUDAExecutionProvider"] if "get_available_providers" in argv[-1] else "libcublasLt.so.13 is missing"
+
+    monkeypatch.setattr(doctor_packages, "_ask", answers)
+    found = {f.name: f for f in examine_packages(has_gpu=True, version_of=lambda name: "1" * name.endswith("-gpu"))}
+    assert found["ONNX Runtime"].grade == "note"
+    assert "libcublasLt.so.13 is missing: the networks" in found["ONNX Runtime"].value
+    assert found["ONNX Runtime"].mend.endswith("-m pip install 'onnxruntime-gpu[cuda,cudnn]'")
 
 
 def test_the_two_wheels_of_onnxruntime_are_a_fault_with_its_cure() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,6 +118,24 @@ def test_running_out_of_gpu_memory_takes_one_back_and_no_retry(auto: Fleet) -> N
     assert {state for state, _ in auto.outcomes().values()} == {"done"}
     assert _settled(auto)["at_once"] == 2
     assert "3 have run out of its memory" in result.stdout
+
+
+@pytest.mark.parametrize("contract", ["class", "warm script"])
+def test_the_first_video_of_a_lane_that_loads_ahead_does_not_count(
+    auto: Fleet, monkeypatch: pytest.MonkeyPatch, contract: str
+) -> None:
+    """What loading takes is no part of what videos take: three count before a second is tried, so four are done."""
+    (auto.scripts / "packages").mkdir()
+    (auto.scripts / "packages" / "heavy.py").write_text("import time\ntime.sleep(0.5)\n")
+    monkeypatch.setenv("PYTHONPATH", str(auto.scripts / "packages"), prepend=os.pathsep)
+    script = auto.script("import heavy\ntime.sleep(0.1)\nleave()")
+    words = auto.way("class", script) if contract == "class" else ["--script", str(script), "--warm"]
+    result = auto.run(*words, "--per-gpu", "auto")
+    assert result.returncode == 0, result.stdout
+    ledger = max((auto.root / ".vidfleet" / "runs").iterdir()) / "events.jsonl"
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    second = next(i for i, line in enumerate(lines) if line["type"] == "attempt_started" and line["lane"] == 1)
+    assert [line["type"] for line in lines[:second]].count("attempt_ended") == 4
 
 
 @pytest.mark.slow

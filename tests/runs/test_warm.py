@@ -403,6 +403,18 @@ def test_a_flood_and_a_hang_of_a_warm_video_are_bounded(fleet: Fleet) -> None:
     assert log.read_bytes().startswith(b"the beginning")
 
 
+def test_a_module_that_is_only_called_torch_does_not_crash_a_fork_at_its_end(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.videos(1)
+    (fleet.scripts / "packages").mkdir()
+    (fleet.scripts / "packages" / "torch.py").write_text("ones = 1\n")
+    monkeypatch.setenv("PYTHONPATH", str(fleet.scripts / "packages"))
+    result = fleet.run("--script", fleet.script("import torch\nleave()"), "--devices", "cpu:1", "--warm")
+    assert result.returncode == 0, result.stdout
+    assert fleet.events("attempt_ended")[0]["evidence"].get("warm")
+
+
 @pytest.mark.slow
 def test_a_script_with_pytorch_starts_warm_and_computes(fleet: Fleet) -> None:
     """Its threads are the lane's share, its random numbers are drawn anew, and what it wrote is whole."""

@@ -56,6 +56,8 @@ class Fleet:
     root: Path
     scripts: Path
     mark: str
+    sees_gpus: bool = False
+    """Runs may use this machine's GPUs."""
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def video(self, name: str, *, frames: int = 5) -> Path:
@@ -97,7 +99,8 @@ class Fleet:
 
     def start(self, *arguments: object, command: str = "run") -> subprocess.Popen[str]:
         """Start ``vidfleet run ROOT ...`` as a process of its own."""
-        no_gpu = {} if "VIDFLEET_SIMULATED_GPUS" in os.environ else {"CUDA_VISIBLE_DEVICES": ""}
+        may = self.sees_gpus or "VIDFLEET_SIMULATED_GPUS" in os.environ
+        no_gpu = {} if may else {"CUDA_VISIBLE_DEVICES": ""}
         process = subprocess.Popen(
             [sys.executable, "-m", "vidfleet", command, str(self.root), *map(str, arguments)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

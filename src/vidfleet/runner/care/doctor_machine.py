@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vidfleet.data import Device
-    from vidfleet.worker.gpus import Gpus
+    from vidfleet.worker.gpus import GpuMemory, Gpus
 
 _OLDEST_PYTHON = (3, 11)
 _LITTLE_MEMORY_BYTES = 2 << 30
@@ -103,10 +103,10 @@ def _name_spaces(part: str) -> Finding:
 def examine_gpus(gpus: Gpus | None = None, nodes: Path = Path("/dev")) -> Iterator[Finding]:
     """Each GPU with its driver and memory."""
     part = "GPUs"
-    devices = (gpus or installed()).devices()
-    sizes = _memory_sizes() if gpus is None else {}
+    gpus = gpus or installed(stay_open=True)
+    devices = gpus.devices()
     for device in devices:
-        yield Finding(part, "GPU", "ok", _gpu_in_words(device, sizes.get(device.uuid)))
+        yield Finding(part, "GPU", "ok", _gpu_in_words(device, gpus.memory(device.visible)))
     if not devices and any(nodes.glob("nvidia[0-9]*")):
         yield Finding(part, "driver", "bad", "there are NVIDIA devices, but the driver does not answer",
                       "nvidia-smi\nIt says why; after an update of the driver, start the machine anew.")  # fmt: skip
@@ -118,30 +118,10 @@ def examine_gpus(gpus: Gpus | None = None, nodes: Path = Path("/dev")) -> Iterat
                       "unset CUDA_VISIBLE_DEVICES")  # fmt: skip
 
 
-def _gpu_in_words(device: Device, memory: tuple[int, int] | None) -> str:
-    room = f", {size(memory[0])} of {size(memory[1])} free" if memory else ""
+def _gpu_in_words(device: Device, memory: GpuMemory | None) -> str:
+    total = memory.total_bytes if memory else 0
+    room = f", {size(total - memory.used_bytes)} of {size(total)} free" if memory and total else ""
     return f"{device.visible}  {device.name}{room}, driver {device.driver}, {device.uuid}"
-
-
-def _memory_sizes() -> dict[str, tuple[int, int]]:
-    """Free and whole memory of each GPU by its UUID, as far as the driver tells."""
-    import pynvml
-
-    found: dict[str, tuple[int, int]] = {}
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return found
-    try:
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-            found[pynvml.nvmlDeviceGetUUID(handle)] = (int(memory.free), int(memory.total))
-    except pynvml.NVMLError:
-        return found
-    finally:
-        pynvml.nvmlShutdown()
-    return found
 
 
 def examine_disk(root: Path) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ _EXTRAS = ("speakers", "sam2")
 """Of which each missing package is named; others are for development and demonstration."""
 _ANSWER_LIMIT_S = 60.0
 _ASK_PROVIDERS = "import json, onnxruntime; print(json.dumps(onnxruntime.get_available_providers()))"
+_ASK_CUDA = "import json; from vidfleet.speakers.nets.session import cuda_trouble; print(json.dumps(cuda_trouble()))"
 _PIP = f"{shlex.quote(sys.executable)} -m pip"
 
 Versions = dict[str, str]
@@ -90,7 +91,20 @@ def _onnxruntime(cpu: str, gpu: str, *, has_gpu: bool) -> Iterator[Finding]:
         yield Finding(_PACKAGES, name, "note", f"{providers}: the networks of vidfleet speakers run on the processor",
                       f"{_PIP} uninstall -y {_CPU_WHEEL}\n{_PIP} install {_GPU_WHEEL}")  # fmt: skip
         return
+    trouble = _cuda_trouble() if has_gpu else ""
+    if trouble:
+        yield Finding(_PACKAGES, name, "note", f"{trouble}: the networks of vidfleet speakers run on the processor",
+                      f"{_PIP} install '{_GPU_WHEEL}[cuda,cudnn]'")  # fmt: skip
+        return
     yield Finding(_PACKAGES, name, "ok", providers)
+
+
+def _cuda_trouble() -> str:
+    """Why it cannot compute on the GPU, though it names the provider; a process of its own tries."""
+    try:
+        return str(_ask([sys.executable, "-c", _ASK_CUDA]))
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        return f"computing on the GPU failed ({type(error).__name__})"
 
 
 def examine_weights(argv: Sequence[str] = (sys.executable, "-m", "vidfleet.speakers.which_weights")) -> list[Finding]:

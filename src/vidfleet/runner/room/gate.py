@@ -98,7 +98,7 @@ class Room:
 
     def began(self, running: Running, launch: Launch) -> None:
         """An attempt has begun, or help for one."""
-        if isinstance(launch, Call):
+        if isinstance(launch, Call) or launch.warm:
             self._stay.add(running.lane.index)
         self._packing.began(running.lane, running.case.task)
 
