@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import sam2_page
 from benchmarks.pipeline import page as pipeline_page
 from benchmarks.speed import sections
 from benchmarks.speed.tables import paragraph, table
@@ -55,7 +56,7 @@ def make_page(results: Path = RESULTS) -> str:
     missing = [name for name in SECTIONS if name not in found]
     if missing:
         parts.append(f"Not measured so far: {', '.join(missing)}.")
-    parts.append(pipeline_page.summary(results))
+    parts += [pipeline_page.summary(results), sam2_page.summary(results)]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
