@@ -75,7 +75,7 @@ def test_a_full_gpu_is_no_reason_to_stay_on_the_processor(monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("for_the_processor")
-@pytest.mark.parametrize(("decoder", "decode_on"), [("auto", "cuda"), ("cpu", "cpu"), ("cuda", "cuda")])
+@pytest.mark.parametrize(("decoder", "decode_on"), [("cpu", "cpu"), ("cuda", "cuda")])
 def test_a_lane_with_a_gpu_that_the_runtime_cannot_use_still_works(weights: Path, decoder: str, decode_on: str) -> None:
     settings = SpeakersSettings(models="full", weights=weights, words="none", decoder=decoder)  # type: ignore[arg-type]
     stages = load(settings, threads=1, device="cuda")

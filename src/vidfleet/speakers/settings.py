@@ -89,9 +89,8 @@ class ModelSettings:
         metavar="N",
         parse=parse_threads,
     )
-    decoder: Literal["auto", "cpu", "cuda"] = option(
-        "auto",
-        "what decodes pictures; cuda: an NVIDIA GPU's decoder, where it can; auto: that, on lanes with a GPU",
+    decoder: Literal["cpu", "cuda"] = option(
+        "cpu", "what decodes pictures; cuda: an NVIDIA GPU's decoder, where it can: for lanes that are short of cores"
     )
 
 

@@ -56,12 +56,11 @@ def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
     voice_activity = VoiceActivity(threads=threads)
     words = WordSource(models.choose_words(settings), threads=threads, device=device)
     lane: Device = "cuda" if device == "cuda" else "cpu"
-    decode_on = lane if settings.decoder == "auto" else settings.decoder
     segmenter = _segmenter(settings, threads=threads, device=lane)
     scale, confidence = settings.facedet_scale, settings.face_confidence
     if chosen.are_embedded:
         haar = HaarFaces(scale=scale, confidence=HAAR_CONFIDENCE if confidence is None else confidence)
-        return Stages(haar, MouthMotion(), voice_activity, words, segmenter=segmenter, decode_on=decode_on)
+        return Stages(haar, MouthMotion(), voice_activity, words, segmenter=segmenter, decode_on=settings.decoder)
     trouble = cuda_trouble() if lane == "cuda" else ""
     on: Device = "cpu" if trouble else lane
     yunet = YuNet(
@@ -77,7 +76,8 @@ def load(settings: SpeakersSettings, *, threads: int, device: str) -> Stages:
     )
     embedder = _embedder(chosen, device=on)
     return Stages(
-        yunet, lr_asd, voice_activity, words, embedder, segmenter, device=on, trouble=trouble, decode_on=decode_on
+        yunet, lr_asd, voice_activity, words, embedder, segmenter, device=on, trouble=trouble,
+        decode_on=settings.decoder,
     )  # fmt: skip
 
 
