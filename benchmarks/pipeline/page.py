@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 DOCS = RESULTS.parents[1] / "docs"
+GPU = "what an H100 does for a film is told in [decision 27](decisions/027-hardware.md)"
 NAME, CHART = "performance-pipeline.md", "performance-pipeline.svg"
 SECTIONS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
     ("pipeline_cost", sections.cost),
@@ -70,7 +71,7 @@ def measured(about: dict[str, dict[str, Any]]) -> str:
     versions: dict[str, str] = next((found["versions"] for found in about.values() if "versions" in found), {})
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     head = ["", "measured", "load before", "vidfleet", "machine"]
-    return f"{table(head, rows)}\n\n{paragraph(f'No GPU is used. {told}.' if told else 'No GPU is used.')}"
+    return f"{table(head, rows)}\n\n{paragraph(f'No GPU is used; what an H100 does for a film is told in [decision 27](decisions/027-hardware.md). {told}.' if told else 'No GPU is used.')}"
 
 
 def summary(results: Path = RESULTS) -> str:
