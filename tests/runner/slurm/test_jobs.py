@@ -1,0 +1,58 @@
+"""What is known of the arrays that were handed in; what Slurm says is made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vidfleet.runner.slurm import site
+from vidfleet.runner.slurm.jobs import Jobs
+from vidfleet.runner.slurm.orders import Orders
+from vidfleet.runner.slurm.place import Place
+from vidfleet.runner.slurm.site import JobState, SlurmError
+from vidfleet.settings import RunSettings
+from vidfleet.workloads import Command
+
+from .test_shares import make_task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ORDERS = Orders("word", Path("/v"), Path("/v"), Command(("true", "{video}")), RunSettings(), "x", "y")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    made = Place(tmp_path / "20261126T031400.000000Z-0123abcd" / "slurm")
+    made.path.parent.mkdir()
+    made.make()
+    return made
+
+
+def test_what_slurm_has_refused_is_no_element_and_its_number_is_not_given_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm shows it as a job that has failed, under the name that it was to have."""
+    shown: list[JobState] = []
+    names: list[str] = []
+
+    def submit(script: bytes, options: Sequence[str], *, name: str, count: int) -> int:
+        names.append(name)
+        if len(names) == 1:
+            shown.append(JobState(1, 0, "FAILED", -1, "", "BadConstraints", name))
+            raise SlurmError("sbatch says: no")
+        shown.append(JobState(2, 0, "RUNNING", 0, "n1", "None", name))
+        return 2
+
+    monkeypatch.setattr(site, "submit", submit)
+    monkeypatch.setattr(site, "look", lambda prefix: [state for state in shown if state.name.startswith(prefix)])
+    jobs = Jobs(place, ORDERS, ())
+    with pytest.raises(SlurmError):
+        jobs.submit([[make_task(0, 60.0)]])
+    assert jobs.look() == []
+    jobs.submit([[make_task(0, 60.0)]])
+    assert names == [f"{place.jobs_prefix}0", f"{place.jobs_prefix}1"]
+    assert jobs.look() == []
+    assert jobs.alive == [1]
