@@ -202,6 +202,15 @@ def test_another_script_on_a_node_is_refused(
     assert "is another one on this node" in capsys.readouterr().err
 
 
+def test_a_script_that_is_not_there_on_a_node_is_named_in_the_last_line_it_says(
+    place: Place, prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That line is what the run tells of it."""
+    write_orders(place, replace(orders_for(prepared, tmp_path), workload=Script("/not/there.py")))
+    assert element(place) == REFUSED
+    assert "there is no script /not/there.py" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
 def test_nothing_is_believed_where_others_could_have_written(
     place: Place, prepared: Prepared, tmp_path: Path, mode: int, capsys: pytest.CaptureFixture[str]

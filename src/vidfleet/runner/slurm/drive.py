@@ -266,7 +266,8 @@ class Drive:
             if self._trouble != str(error):
                 self._trouble = str(error)
                 self._say(f"{one_line(self._trouble)}; it is asked again")
-        self._look_s = _LEAST_LOOK_S if deaths else min(self._look_s * _LOOKS_GROW, _MOST_LOOK_S)
+        grow = _MOST_LOOK_S if self._trouble else _LOOKS_GROW  # it has kept us waiting for 10 s
+        self._look_s = _LEAST_LOOK_S if deaths else min(self._look_s * grow, _MOST_LOOK_S)
         if deaths:
             self.hear()  # what they said last
             self._mourn(deaths)

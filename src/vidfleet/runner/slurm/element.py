@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # before its lanes were open
         status = 128 + signal.SIGTERM
     except VidfleetError as error:
-        sys.stderr.write(f"{node()}: {error}\n")
+        sys.stderr.write(f"{node()}: {str(error).splitlines()[0]}\n")  # what to do about it is not done on a node
         return REFUSED
     if stop.times and not stop.drain:
         return _put_back(place, share) or status

@@ -169,7 +169,7 @@ class Place:
     def tell_clock(self, folder: Path) -> None:
         """Note what our clock says, in a file whose own time is the file server's."""
         with contextlib.suppress(OSError):
-            (folder / _CLOCK).write_text(f"{time.time():.3f}\n", "ascii")
+            write_whole(folder / _CLOCK, f"{time.time():.3f}\n")
 
     def clock_ahead_s(self, folder: Path) -> float:
         """How far the clock of whoever wrote that is ahead of the file server's; 0 where nothing tells."""
