@@ -91,10 +91,8 @@ class Drive:
         self._bell = Bell()
         self._next_look = 0.0
         self._look_s = _LEAST_LOOK_S
-        self._settled_at_hand_in = 0
-        self._fruitless_rounds = 0
-        self._waits_since = time.monotonic()
-        self._wait_told = ""
+        self._settled_at_hand_in, self._fruitless_rounds = 0, 0
+        self._waits_since, self._wait_told = time.monotonic(), ""
         self._ends_by = 0.0
         self._stops_heeded = 0
         self._trouble = ""

@@ -92,7 +92,9 @@ def _goes_on(base: Path, orders: Orders) -> RunFolder | None:
         raise UsageError(
             f"process {owner.pid} is just handing in the videos of this folder: see `vidfleet status {base}`"
         )
-    if not is_at_work:
+    if is_at_work:
+        place.over.unlink(missing_ok=True)
+    else:
         place.touch(place.over)
     if place.stop.exists():
         if is_at_work:
