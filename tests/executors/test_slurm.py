@@ -379,12 +379,16 @@ def _words(process: psutil.Process) -> list[str]:
 def test_a_driver_whose_terminal_is_gone_leaves_its_elements_at_work(
     fleet: Fleet, cluster: SlurmCluster, tmp_path: Path
 ) -> None:
-    """The hang-up of a login node ends nobody's work."""
-    fleet.videos(9)
+    """The hang-up of a login node ends nobody's work; nor does Ctrl-Z, before it, halt it."""
+    fleet.videos(12)
     words = [*ON_SLURM, *napping(fleet, 1)]
     process = fleet.start(*words)
     wait_for_elements(cluster, 3)
     wait_for_videos(tmp_path, 3, cluster)
+    process.send_signal(signal.SIGTSTP)
+    fleet.wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    wait_for_videos(tmp_path, len(attempts_at(tmp_path)) + 2, cluster)
+    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGHUP)
     assert process.wait(30) == 128 + signal.SIGHUP
     assert len(cluster.elements()) == 3

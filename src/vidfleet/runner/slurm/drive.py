@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from dataclasses import replace
@@ -126,6 +127,9 @@ class Drive:
             if time.monotonic() >= self._next_look:
                 self._look()
             self._heed_stop()
+            if self._stop.pause:  # Ctrl-Z: who follows stands still, and nobody else
+                self._stop.pause = False
+                os.kill(os.getpid(), signal.SIGSTOP)
             if self.has_let_go:
                 return
             self._tick(time.time())
