@@ -56,3 +56,19 @@ def test_what_slurm_has_refused_is_no_element_and_its_number_is_not_given_again(
     assert names == [f"{place.jobs_prefix}0", f"{place.jobs_prefix}1"]
     assert jobs.look() == []
     assert jobs.alive == [1]
+
+
+def test_an_element_that_is_cancelled_while_it_waits_is_known_to_be_gone_at_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """squeue shows the others of its array, and it no more."""
+    monkeypatch.setattr(site, "submit", lambda *_, **__: 1)
+    jobs = Jobs(place, ORDERS, ())
+    jobs.submit([[make_task(0, 60.0)], [make_task(1, 60.0)]])
+    shown = [JobState(1, index, "PENDING", 0, "", "Priority", f"{place.jobs_prefix}0") for index in range(2)]
+    monkeypatch.setattr(site, "look", lambda prefix: shown)
+    assert jobs.look() == []
+    del shown[0]
+    (death,) = jobs.look()
+    assert (death.share, death.was_cancelled) == (0, True)
+    assert jobs.alive == [1]

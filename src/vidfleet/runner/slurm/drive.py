@@ -287,7 +287,7 @@ class Drive:
         fallen, self._fallen = self._fallen, []
         ours = {death.share for death in fallen} & self._left_out
         if fallen and self._has_seen_alive and not ours and all(death.was_cancelled for death in fallen):
-            self._say("all that was at work has been cancelled (scancel): nothing is handed in again")
+            self._say("all elements that were left have been cancelled (scancel): nothing is handed in again")
             self.stopped_by = "interrupt"
             return
         self._hand_in_again([death.share for death in fallen])

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vidfleet.runner.slurm import site
@@ -109,6 +109,7 @@ class Jobs:
     def look(self) -> list[Death]:
         """Ask Slurm; returns the elements that have ended since the last look. Raises SlurmError."""
         states = {self._share_of(state): state for state in site.look(self._place.jobs_prefix)}
+        vanished = self._vanished(states)
         self._states.update({share: state for share, state in states.items() if share >= 0})
         self._find_unwritten(states)
         stuck = [state for state in states.values() if state.is_stuck]
@@ -118,10 +119,19 @@ class Jobs:
         for share in self._shares():
             state = states.get(share)
             gone = state is None and time.monotonic() - self._handed_in.get(share, -_UNSEEN_S) >= _UNSEEN_S
+            state = state or vanished.get(share)
             if share not in self._buried and (gone or (state is not None and (state.is_over or state.is_stuck))):
                 self._buried.add(share)
                 deaths.append(Death(share, state or self._states.get(share)))
         return deaths
+
+    def _vanished(self, states: dict[int, JobState]) -> dict[int, JobState]:
+        """Elements that waited when they were last seen: one that is cancelled then is not shown any more."""
+        return {
+            share: replace(state, state="CANCELLED")
+            for share, state in self._states.items()
+            if share not in states and state.state == "PENDING"
+        }
 
     def _share_of(self, state: JobState) -> int:
         first = state.name.removeprefix(self._place.jobs_prefix)
