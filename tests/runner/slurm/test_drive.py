@@ -114,8 +114,8 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driving, "_AGAIN_S", 0.05)
 
 
-def drive(place: Place, cluster: Cluster, *, hand_in: bool = True) -> tuple[Drive, list[str]]:
-    """A driver that has handed in and followed to the end; and what it has told."""
+def drive(place: Place, cluster: Cluster, *, hand_in: bool = True, follow: bool = True) -> tuple[Drive, list[str]]:
+    """A driver that has handed in and followed to the end, or has left at once; and what it has told."""
     told: list[str] = []
 
     def tell(event: Event, heard: Heard | None) -> None:
@@ -134,7 +134,8 @@ def drive(place: Place, cluster: Cluster, *, hand_in: bool = True) -> tuple[Driv
     try:
         if hand_in:
             made.hand_in()
-        made.run()
+        if follow or not made.goes_on_alone():
+            made.run()
     finally:
         made.close()
     return made, told
@@ -239,6 +240,31 @@ def test_who_was_ended_before_this_driver_came_is_handed_in_again(place: Place) 
     made, told = drive(place, cluster, hand_in=False)
     assert states(made) == [("done", "")] * 6
     assert not any("nothing is handed in again" in text for text in told)
+
+
+def test_who_leaves_at_once_leaves_elements_at_work(place: Place) -> None:
+    """`--detach` again, after those of before have been cancelled."""
+
+    def act(cluster: Cluster, share: int) -> str:
+        return "CANCELLED" if share < 2 else ""
+
+    cluster = Cluster(place, act)
+    cluster.submit(cut(TASKS, 2, lambda _: 1.0))
+    made, _ = drive(place, cluster, hand_in=False, follow=False)
+    assert cluster.alive == [2, 3]
+    assert "2 elements for 6 videos" in made.handed_in
+
+
+def test_who_would_leave_when_all_is_done_stays_to_tell_the_end(place: Place) -> None:
+    def act(cluster: Cluster, share: int) -> str:
+        works(place, share, cluster.share(share))
+        return "COMPLETED"
+
+    cluster = Cluster(place, act)
+    cluster.submit(cut(TASKS, 2, lambda _: 1.0))
+    made, _ = drive(place, cluster, hand_in=False, follow=False)
+    assert states(made) == [("done", "")] * 6
+    assert len(cluster.arrays) == 1
 
 
 def test_what_stays_with_another_runner_is_blocked(place: Place) -> None:

@@ -118,6 +118,12 @@ class Drive:
         count = how_many(left, self._forecast, self._settings, self._most_elements)
         self._submit(cut(left, count, self._forecast.weight))
 
+    def goes_on_alone(self) -> bool:
+        """Whether elements are at work, for who leaves now; where all are gone, what they have left is handed in."""
+        self.hear()
+        self._look()
+        return bool(self._jobs.alive)
+
     def run(self) -> None:
         """Follow until every video has an outcome, or somebody ends it."""
         while not self._is_over():

@@ -311,8 +311,9 @@ class _TakenUp(_Run):
                         drive.has_outcome(outcome)
                     drive.lanes.update(found.all_lanes)
                     self._show_where_it_is(found, teller)
-                    if self.prepared.settings.detach:
-                        raise LetGoError(self.parting_words("Its Slurm jobs were handed in before."), status=0)
+                    if self.prepared.settings.detach and drive.goes_on_alone():
+                        first = drive.handed_in or "Its Slurm jobs were handed in before."
+                        raise LetGoError(self.parting_words(first), status=0)
                     ended_at = self.follow(drive, place, teller)
         old = {task.video.relative for task in found.tasks}
         new = [task for task in self.prepared.plan.tasks if task.video.relative not in old]
@@ -332,7 +333,8 @@ class _TakenUp(_Run):
                 (*before, *found.outcomes.values()), self.prepared.known, self.prepared.settings.schedule,
             )  # fmt: skip
             teller.display.show(started)
-        teller.tell(Notice(f"its jobs are followed again: {plural(len(found.outcomes), 'video')} ended before"))
+        before_us = f": {plural(len(found.outcomes), 'video')} ended before" if found.outcomes else ""
+        teller.tell(Notice(f"its jobs are followed again{before_us}"))
 
 
 class _Found:
