@@ -101,8 +101,10 @@ def look(run: RunFolder) -> str:
             place.touch(place.over)
         return ""
     numbers = ", ".join(map(str, sorted({state.job for state in going})))
-    running = sum(state.state == "RUNNING" for state in going)
-    return f"Slurm job {numbers}: {plural(running, 'element')} running, {len(going) - running} waiting"
+    waiting = [state.reason for state in going if state.state == "PENDING"]
+    why = ", ".join(sorted(set(waiting) - {"None", ""}))
+    told = f"Slurm job {numbers}: {plural(len(going) - len(waiting), 'element')} running, {len(waiting)} waiting"
+    return f"{told} ({why})" if why else told
 
 
 def stop(run: RunFolder, *, drain: bool) -> tuple[bool, str] | None:
