@@ -83,7 +83,10 @@ class Place:
         except OSError as error:
             raise SetupError(f"{self.path} is not there ({error.strerror})") from error
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise SetupError(f"{self.path} is not a folder of this user's alone (mode 0700): nothing in it is believed")
+            raise SetupError(
+                f"{self.path} is not a folder of this user's alone: nothing in it is believed\n"
+                "If nobody else has written there, say `chmod 700` to it."
+            )
 
     def is_anothers(self) -> bool:
         """Whether it is another user's."""
