@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from vidfleet.runner.slurm import site
-from vidfleet.runner.slurm.jobs import Jobs
+from vidfleet.runner.slurm.jobs import Jobs, batch_script
 from vidfleet.runner.slurm.orders import Orders
-from vidfleet.runner.slurm.place import Place
+from vidfleet.runner.slurm.place import NO_RUN_FOLDER, Place
 from vidfleet.runner.slurm.site import JobState, SlurmError
 from vidfleet.settings import RunSettings
 from vidfleet.workloads import Command
@@ -72,3 +75,12 @@ def test_an_element_that_is_cancelled_while_it_waits_is_known_to_be_gone_at_once
     (death,) = jobs.look()
     assert (death.share, death.was_cancelled) == (0, True)
     assert jobs.alive == [1]
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("unshare"), reason="only root can mount")
+def test_a_node_that_may_only_read_the_folder_says_so_by_its_exit_status(place: Place) -> None:
+    """It can write no word of it."""
+    read_only = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec sh -s'
+    words = ["unshare", "-m", "sh", "-c", read_only, str(place.path)]
+    done = subprocess.run(words, input=batch_script(place, "word", 0), check=False, env={"SLURM_ARRAY_TASK_ID": "0"})
+    assert done.returncode == NO_RUN_FOLDER

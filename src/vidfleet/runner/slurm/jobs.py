@@ -190,7 +190,7 @@ def batch_script(place: Place, word: str, first: int) -> bytes:
     lines = [
         "#!/bin/sh",
         f"cd {shlex.quote(os.getcwd())} || exit {NO_WORKING_FOLDER}",  # noqa: PTH109 - as it was written
-        f"[ -d {folder} ] || exit {NO_RUN_FOLDER}",
+        f"[ -d {folder} ] && [ -w {folder} ] || exit {NO_RUN_FOLDER}",
         f"[ -x {python} ] || exit {NO_PYTHON}",
         (
             f"exec {python} -m vidfleet.runner.slurm.element {folder} {shlex.quote(word)} {first}"

@@ -37,7 +37,7 @@ def why(death: Death, place: Place) -> str:
     node = state.node or "its node"
     told = {
         NO_WORKING_FOLDER: f"{node} does not see the folder {Path.cwd()}, in which the run was started",
-        NO_RUN_FOLDER: f"{node} does not see {place.path}",
+        NO_RUN_FOLDER: f"{node} does not see {place.path}, or cannot write there",
         NO_PYTHON: f"{node} has no {sys.executable}",
         FRUITLESS: "start after start ended without one video done: the time limit may be too short for them",
     }.get(state.exit_status)
