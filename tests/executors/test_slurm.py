@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import signal
 import stat
 import time
@@ -13,8 +15,15 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from vidfleet.runner.run import run
+from vidfleet.runner.slurm import run as running
+from vidfleet.runner.slurm.place import Place
+from vidfleet.settings import RunSettings
+from vidfleet.workloads import Script
+
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
 
     from tests.support.fleet import Fleet
     from tests.support.slurm_cluster import SlurmCluster
@@ -218,7 +227,10 @@ def test_detached_it_goes_on_alone_and_ends_with_the_report(
     assert "vidfleet status" in done.stdout
     wait_for_videos(tmp_path, 6, cluster)
     cluster.wait_until(lambda: not cluster.elements())
-    assert "6 done" in fleet.run(command="status").stdout
+    status = fleet.run(command="status").stdout
+    assert "6 done" in status
+    assert "Ended after" in status
+    assert "killed" not in fleet.run(command="report").stdout
     again = fleet.run(*words)
     assert again.returncode == 0, again.stdout
     all_done(fleet, 6)
@@ -236,10 +248,109 @@ def test_stop_ends_elements_that_nobody_follows(fleet: Fleet, cluster: SlurmClus
     assert stopped.returncode == 0, stopped.stdout
     assert "ended 3 Slurm array elements" in stopped.stdout
     assert not cluster.elements()
+    assert "stopped by interrupt" in fleet.run(command="status").stdout
     assert len(attempts_at(tmp_path)) < 12
     again = fleet.run(*words)
     assert again.returncode == 0, again.stdout
     assert len(attempts_at(tmp_path)) == 12
+
+
+def test_stop_ends_a_run_that_is_followed(fleet: Fleet, cluster: SlurmCluster, tmp_path: Path) -> None:
+    """Its driver does not take elements that were told to end for lost ones."""
+    fleet.videos(12)
+    process = fleet.start(*ON_SLURM, *napping(fleet, 2))
+    wait_for_elements(cluster, 3)
+    wait_for_videos(tmp_path, 1, cluster)
+    assert fleet.run(command="stop").returncode == 0
+    output = finish(fleet, process, cluster)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert output.count("note    Slurm job") == 1, output
+    assert len(attempts_at(tmp_path)) < 12
+    assert not cluster.elements()
+
+
+def test_who_cancels_all_elements_does_not_see_them_come_again(
+    fleet: Fleet, cluster: SlurmCluster, tmp_path: Path
+) -> None:
+    """By scancel, as people do on a cluster."""
+    fleet.videos(9)
+    process = fleet.start(*ON_SLURM, *napping(fleet, 1))
+    name = next(iter(wait_for_elements(cluster, 3)))
+    wait_for_videos(tmp_path, 1, cluster)
+    cluster.ask("scancel", name.partition("_")[0])
+    output = finish(fleet, process, cluster)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert "nothing is handed in again" in output
+    assert not cluster.elements()
+    assert len(attempts_at(tmp_path)) < 9
+
+
+def put_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, does: str) -> None:
+    """Have something else be found in the place of one of Slurm's commands."""
+    instead = tmp_path / "bin" / name
+    instead.parent.mkdir()
+    instead.write_text(f"#!/bin/sh\n{does}\n")
+    instead.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{instead.parent}:{os.environ['PATH']}")
+
+
+def test_what_slurm_has_taken_is_followed_although_sbatch_has_failed(
+    fleet: Fleet, cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy controller answers too late. Nor does a filter that somebody has set for squeue hide it."""
+    put_before(tmp_path, monkeypatch, "sbatch", f'{shutil.which("sbatch")} "$@" >/dev/null; echo timed out >&2; exit 1')
+    monkeypatch.setenv("SQUEUE_PARTITION", "high")
+    fleet.videos(3)
+    done = fleet.run(*ON_SLURM, *napping(fleet, 1))
+    assert done.returncode == 0, done.stdout
+    all_done(fleet, 3)
+    assert set(attempts_at(tmp_path).values()) == {1}
+
+
+def test_an_element_that_does_not_end_is_ended_with_the_run(
+    fleet: Fleet, cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold its node for nothing."""
+    monkeypatch.setattr(running, "_LAST_WAIT_S", 1.0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    fleet.videos(1)
+    seen: list[str] = []
+
+    def join(event: str) -> None:
+        """Be one of the run's elements, once it has any, and hang."""
+        if "Slurm job" in event and not seen:
+            seen.append(event)
+            name = f"{Place.of(run_folder(fleet)).jobs_prefix}9"
+            cluster.ask("sbatch", "--array=0", f"--job-name={name}", "--output=/dev/null", "--wrap", "sleep 99")
+
+    settings = RunSettings(executor="slurm", slurm=("mem=100",), max_jobs=1, devices="cpu:1")
+    summary = run(fleet.root, Script(fleet.script("leave()")), settings=settings, show=Listening(join))
+    assert [outcome.state for outcome in summary.outcomes] == ["done"]
+    assert seen
+    cluster.wait_until(lambda: not cluster.elements(), within_s=10)
+
+
+class Listening(io.StringIO):
+    """A stream that passes on what is written to it."""
+
+    def __init__(self, heard: Callable[[str], None]) -> None:
+        super().__init__()
+        self._heard = heard
+
+    def write(self, text: str) -> int:
+        self._heard(text)
+        return len(text)
+
+
+def test_a_controller_that_does_not_answer_is_told_before_anything_is_touched(
+    fleet: Fleet, cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_before(tmp_path, monkeypatch, "scontrol", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    fleet.videos(1)
+    done = fleet.run(*ON_SLURM, *napping(fleet, 0))
+    assert done.returncode == 3, done.stdout
+    assert "scontrol says" in done.stdout
+    assert not (fleet.root / ".vidfleet").exists()
 
 
 def test_ctrl_c_ends_the_elements(fleet: Fleet, cluster: SlurmCluster, tmp_path: Path) -> None:
@@ -268,12 +379,16 @@ def _words(process: psutil.Process) -> list[str]:
 def test_a_driver_whose_terminal_is_gone_leaves_its_elements_at_work(
     fleet: Fleet, cluster: SlurmCluster, tmp_path: Path
 ) -> None:
-    """The hang-up of a login node ends nobody's work."""
-    fleet.videos(9)
+    """The hang-up of a login node ends nobody's work; nor does Ctrl-Z, before it, halt it."""
+    fleet.videos(12)
     words = [*ON_SLURM, *napping(fleet, 1)]
     process = fleet.start(*words)
     wait_for_elements(cluster, 3)
     wait_for_videos(tmp_path, 3, cluster)
+    process.send_signal(signal.SIGTSTP)
+    fleet.wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    wait_for_videos(tmp_path, len(attempts_at(tmp_path)) + 2, cluster)
+    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGHUP)
     assert process.wait(30) == 128 + signal.SIGHUP
     assert len(cluster.elements()) == 3

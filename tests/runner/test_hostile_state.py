@@ -14,13 +14,16 @@ import pytest
 from tests.support.workshop import Workshop
 from vidfleet.errors import ClaimedError
 from vidfleet.runner.begin import begin, begun_with
+from vidfleet.runner.care.stop import stop_runs
 from vidfleet.runner.claims import STALE_S, Claims
-from vidfleet.runner.events import AttemptProgress, AttemptStarted
-from vidfleet.runner.ledger import RunFolder, read_ledger
+from vidfleet.runner.events import AttemptProgress, AttemptStarted, RunStarted
+from vidfleet.runner.ledger import Ledger, RunFolder, read_ledger
 from vidfleet.runner.lines import read_log_name, to_events
 from vidfleet.runner.live import LIVE_NAME, Live, read_live
 from vidfleet.runner.roots import remember_root
+from vidfleet.runner.show.status import status_to_plain
 from vidfleet.runner.show.story import REPORT_NAME, read_story
+from vidfleet.runner.slurm.place import Place
 from vidfleet.runner.sweep import dead_runs
 from vidfleet.runner.writing import write_whole
 from vidfleet.workloads.base import Traits
@@ -135,3 +138,23 @@ def test_a_claim_that_may_not_be_read_lives_by_its_heartbeat(age_s: float, is_al
                 Claims().take(stage)
         finally:
             os.seteuid(me)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_run_on_slurm_of_another_user_keeps_nobody_from_working(made_up: MadeUp) -> None:
+    """What its jobs meet in is closed to all others: they cannot tell whether some are left, and need not."""
+    with tempfile.TemporaryDirectory() as shared:
+        Path(shared).chmod(0o777)
+        run = RunFolder.create(Path(shared))
+        with Ledger(run.ledger) as ledger:
+            ledger.write(RunStarted(shared, "x", (), (made_up.task(),), ()))
+        Place.of(run.path).make()
+        os.chown(Place.of(run.path).path, 12345, -1)
+        try:
+            os.seteuid(65534)
+            assert run.may_go_on_alone()
+            assert dead_runs(Path(shared)) == []
+            assert status_to_plain(Path(shared))["standing"] == "running"
+            assert [asked.was_asked for asked in stop_runs(Path(shared), drain=False)] == [False]
+        finally:
+            os.seteuid(0)

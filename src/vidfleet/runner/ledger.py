@@ -111,8 +111,11 @@ class RunFolder:
         return time.time() - newest.stat().st_mtime < _FORGOTTEN_AFTER_S
 
     def may_go_on_alone(self) -> bool:
-        """Whether jobs of it may be at work on a cluster although nobody follows them."""
-        return (self.path / "slurm").is_dir() and not (self.path / "slurm" / "over").exists()
+        """Whether jobs of it may be at work on a cluster although nobody follows them; of another user's they may."""
+        try:
+            return (self.path / "slurm").is_dir() and not (self.path / "slurm" / "over").exists()
+        except PermissionError:
+            return True
 
     def has_ended(self) -> bool:
         """Whether it came to its end in order."""

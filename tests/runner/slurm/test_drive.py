@@ -20,6 +20,7 @@ from vidfleet.runner.slurm.follow import Follower
 from vidfleet.runner.slurm.jobs import Death, Jobs
 from vidfleet.runner.slurm.orders import Orders, write_share
 from vidfleet.runner.slurm.place import ElementStart, Place
+from vidfleet.runner.slurm.shares import cut
 from vidfleet.runner.slurm.site import JobState, SlurmError
 from vidfleet.runner.stopping import Stop
 from vidfleet.settings import RunSettings
@@ -66,6 +67,10 @@ class Cluster:
                 deaths.append(Death(share, JobState(1, share, state, 0, "n1", "", "")))
         return deaths
 
+    @property
+    def goes_on(self) -> bool:
+        return bool(self.alive)
+
     def waiting(self) -> str:
         return ""
 
@@ -106,10 +111,11 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driving, "_MOST_LOOK_S", 0.0)
     monkeypatch.setattr(driving, "_BETWEEN_POLLS_S", 0.01)
     monkeypatch.setattr(driving, "STALE_S", 0.05)
+    monkeypatch.setattr(driving, "_AGAIN_S", 0.05)
 
 
-def drive(place: Place, cluster: Cluster) -> tuple[Drive, list[str]]:
-    """A driver that has handed in and followed to the end; and what it has told."""
+def drive(place: Place, cluster: Cluster, *, hand_in: bool = True, follow: bool = True) -> tuple[Drive, list[str]]:
+    """A driver that has handed in and followed to the end, or has left at once; and what it has told."""
     told: list[str] = []
 
     def tell(event: Event, heard: Heard | None) -> None:
@@ -126,8 +132,10 @@ def drive(place: Place, cluster: Cluster) -> tuple[Drive, list[str]]:
         stop=Stop(), most_elements=1000,
     )  # fmt: skip
     try:
-        made.hand_in()
-        made.run()
+        if hand_in:
+            made.hand_in()
+        if follow or not made.goes_on_alone():
+            made.run()
     finally:
         made.close()
     return made, told
@@ -179,7 +187,7 @@ def test_a_site_that_takes_no_more_elements_does_not_keep_the_driver_waiting_for
 
     made, told = drive(place, Cluster(place, act))
     assert made.stopped_by == "setup"
-    assert "sbatch says: no" in told
+    assert "sbatch says: no; it is tried again" in told
 
 
 def test_claims_of_lost_nodes_are_waited_for(place: Place) -> None:
@@ -195,6 +203,68 @@ def test_claims_of_lost_nodes_are_waited_for(place: Place) -> None:
     made, told = drive(place, cluster)
     assert states(made) == [("done", "")] * 6
     assert any("claimed by others" in text for text in told)
+
+
+def test_elements_that_may_drain_are_given_the_time_they_take(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`vidfleet stop --drain` on whatever host: what runs may last for hours."""
+    monkeypatch.setattr(driving, "_END_S", -SETTINGS.grace)
+    looks: list[int] = []
+
+    def act(cluster: Cluster, share: int) -> str:
+        looks.append(share)
+        place.ask_to_stop(drain=True)
+        if len(looks) < 10:
+            return ""
+        if not place.element(ElementStart(share, 0)).exists():
+            works(place, share, cluster.share(share)[:1])
+        return "FAILED"
+
+    cluster = Cluster(place, act)
+    made, _ = drive(place, cluster)
+    assert made.stopped_by == "interrupt"
+    assert [state for state, _ in states(made)].count("done") == 2
+    assert len(cluster.arrays) == 1
+
+
+def test_who_was_ended_before_this_driver_came_is_handed_in_again(place: Place) -> None:
+    """A driver that finds all elements cancelled long ago was started to get the rest done."""
+
+    def act(cluster: Cluster, share: int) -> str:
+        if len(cluster.arrays) == 1:
+            return "CANCELLED"
+        works(place, share, cluster.share(share))
+        return "COMPLETED"
+
+    cluster = Cluster(place, act)
+    cluster.submit(cut(TASKS, 2, lambda _: 1.0))
+    made, told = drive(place, cluster, hand_in=False)
+    assert states(made) == [("done", "")] * 6
+    assert not any("nothing is handed in again" in text for text in told)
+
+
+def test_who_leaves_at_once_leaves_elements_at_work(place: Place) -> None:
+    """`--detach` again, after those of before have been cancelled."""
+
+    def act(cluster: Cluster, share: int) -> str:
+        return "CANCELLED" if share < 2 else ""
+
+    cluster = Cluster(place, act)
+    cluster.submit(cut(TASKS, 2, lambda _: 1.0))
+    made, _ = drive(place, cluster, hand_in=False, follow=False)
+    assert cluster.alive == [2, 3]
+    assert "2 elements for 6 videos" in made.handed_in
+
+
+def test_who_would_leave_when_all_is_done_stays_to_tell_the_end(place: Place) -> None:
+    def act(cluster: Cluster, share: int) -> str:
+        works(place, share, cluster.share(share))
+        return "COMPLETED"
+
+    cluster = Cluster(place, act)
+    cluster.submit(cut(TASKS, 2, lambda _: 1.0))
+    made, _ = drive(place, cluster, hand_in=False, follow=False)
+    assert states(made) == [("done", "")] * 6
+    assert len(cluster.arrays) == 1
 
 
 def test_what_stays_with_another_runner_is_blocked(place: Place) -> None:

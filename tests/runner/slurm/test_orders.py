@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,14 @@ import pytest
 
 from tests.support.fleet import write_video
 from vidfleet.errors import SetupError, UsageError
+from vidfleet.runner.ledger import LEDGER_NAME
+from vidfleet.runner.lines import Reader
 from vidfleet.runner.run import Prepared, prepare
 from vidfleet.runner.slurm.element import main
+from vidfleet.runner.slurm.follow import Follower
 from vidfleet.runner.slurm.orders import Orders, read_orders, read_share, write_orders, write_share
 from vidfleet.runner.slurm.place import REFUSED, ElementStart, Place
+from vidfleet.runner.slurm.words import last_words
 from vidfleet.settings import RunSettings
 from vidfleet.workloads import Command, PythonClass, Script
 from vidfleet.workloads.plain import from_plain, to_plain
@@ -123,8 +128,68 @@ def test_other_videos_under_the_same_path_are_refused(
     write_share(place, 0, prepared.plan.tasks)
     for path in list(prepared.root.glob("*.mp4")):
         path.rename(path.with_name("c" + path.name))
+    begins_later(place)
     assert element(place) == REFUSED
     assert "is not here, or another folder" in capsys.readouterr().err
+
+
+def begins_later(place: Place) -> None:
+    """What was done to the videos so far was done before the run began."""
+    later = time.time() + 10
+    os.utime(place.orders, (later, later))
+
+
+def test_a_video_whose_link_leads_nowhere_on_a_node_is_not_taken_for_deleted(
+    place: Place, prepared: Prepared, tmp_path: Path
+) -> None:
+    """What it leads to is not mounted there: other nodes may see it."""
+    write_orders(place, orders_for(prepared, tmp_path))
+    write_share(place, 0, prepared.plan.tasks)
+    for path in list(prepared.root.glob("*.mp4")):
+        path.unlink()
+        path.symlink_to("/not/mounted/here.mp4")
+    assert element(place) == REFUSED
+
+
+def test_a_video_that_was_changed_since_is_no_sign_of_another_folder(
+    place: Place, prepared: Prepared, tmp_path: Path
+) -> None:
+    """Nor one that was taken away: each is seen to as in a local run."""
+    write_orders(place, orders_for(prepared, tmp_path))
+    write_share(place, 0, prepared.plan.tasks)
+    first, *others = sorted(prepared.root.glob("*.mp4"))
+    with first.open("ab") as file:
+        file.write(b"more")
+    for path in others:
+        path.unlink()
+    assert element(place) == 0
+    assert (prepared.root / first.stem / "vidfleet.json").is_file()
+    assert place.through(0).exists()
+
+
+def test_an_element_that_is_started_after_the_end_of_the_run_begins_nothing(
+    place: Place, prepared: Prepared, tmp_path: Path
+) -> None:
+    write_orders(place, orders_for(prepared, tmp_path))
+    write_share(place, 0, prepared.plan.tasks)
+    place.ask_to_stop(drain=False)
+    assert element(place) == 0
+    assert place.starts() == []
+    assert not list(prepared.root.glob("*/vidfleet.json"))
+
+
+@pytest.mark.timeout(60)
+def test_no_pipe_in_the_folder_is_waited_for(place: Place, prepared: Prepared, tmp_path: Path) -> None:
+    write_orders(place, orders_for(prepared, tmp_path))
+    write_share(place, 0, prepared.plan.tasks)
+    os.mkfifo(place.share(1))
+    which = ElementStart(7, 0)
+    place.element(which).mkdir()
+    os.mkfifo(place.element(which) / LEDGER_NAME)
+    os.mkfifo(place.said(7))
+    assert element(place) == 0
+    assert last_words(place, 7) == ""
+    assert {told[0] for told in Follower(place, Reader()).poll()} == {ElementStart(0, 0)}
 
 
 def test_another_script_on_a_node_is_refused(
@@ -135,6 +200,15 @@ def test_another_script_on_a_node_is_refused(
     write_share(place, 0, prepared.plan.tasks)
     assert element(place) == REFUSED
     assert "is another one on this node" in capsys.readouterr().err
+
+
+def test_a_script_that_is_not_there_on_a_node_is_named_in_the_last_line_it_says(
+    place: Place, prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That line is what the run tells of it."""
+    write_orders(place, replace(orders_for(prepared, tmp_path), workload=Script("/not/there.py")))
+    assert element(place) == REFUSED
+    assert "there is no script /not/there.py" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])

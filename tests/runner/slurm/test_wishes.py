@@ -16,9 +16,14 @@ def test_words_become_options_of_sbatch() -> None:
 
 def test_a_value_may_have_commas() -> None:
     """The command line has split it there."""
-    assert sbatch_options(("partition=a", "b", "nodelist=n[1", "3]", "exclusive")) == (
-        "--partition=a,b", "--nodelist=n[1,3]", "--exclusive",
+    assert sbatch_options(("partition=a", "b", "exclude=n[1", "3]", "exclusive")) == (
+        "--partition=a,b", "--exclude=n[1,3]", "--exclusive",
     )  # fmt: skip
+
+
+def test_a_word_behind_one_without_a_value_is_no_part_of_it() -> None:
+    with pytest.raises(UsageError, match="gpu: give options of sbatch"):
+        sbatch_options(("exclusive", "gpu"))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,10 @@ def test_a_value_may_have_commas() -> None:
         ("-p=x", "without their dashes"),
         ("Partition=x", "without their dashes"),
         ("partition", "without their dashes"),
+        ("nodelist=n[1-2]", "would want all of these"),
+        ("job=x", "job-name is not yours"),
+        ("arr=0-3", "array is not yours"),
+        ("out=x", "output is not yours"),
         ("comment=a\n#SBATCH --wrap=b", "one line"),
     ],
 )

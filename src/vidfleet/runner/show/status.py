@@ -137,7 +137,8 @@ def _state(run: RunFolder, board: Board, now: float) -> str:
     owner = run.owner()
     who = f"process {owner.pid} on {printable(owner.host)}" if owner else "nobody knows who"
     if not run.is_running():
-        return f"Its runner is gone ({who}): the same command again runs what is left."
+        gone = "Its Slurm jobs are gone" if (run.path / "slurm").is_dir() else f"Its runner is gone ({who})"
+        return f"{gone}: the same command again runs what is left."
     when = ends(board.remaining_s(now), now)
     if owner and owner.alive() is False:
         who = "nobody follows: the same command does, and ends with the report"

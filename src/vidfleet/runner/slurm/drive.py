@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from dataclasses import replace
@@ -42,6 +43,8 @@ _BETWEEN_POLLS_S = 0.5
 _POLL_SHARE = 20.0
 """Reading the elements' ledgers takes no more than a twentieth of the time."""
 _FRUITLESS_ROUNDS = 3
+_AGAIN_S = 60.0
+"""Before sbatch is tried again: the controller may be busy, or as much handed in as a user may have."""
 _CTRL_C = int(signal.SIGINT)
 _LATE_S = 20.0
 """So long a video may be known as done without the ledger that tells by whom."""
@@ -89,15 +92,17 @@ class Drive:
         self._bell = Bell()
         self._next_look = 0.0
         self._look_s = _LEAST_LOOK_S
-        self._settled_at_hand_in = 0
-        self._fruitless_rounds = 0
-        self._waits_since = time.monotonic()
-        self._wait_told = ""
+        self._settled_at_hand_in, self._fruitless_rounds = 0, 0
+        self._waits_since, self._wait_told = time.monotonic(), ""
         self._ends_by = 0.0
         self._stops_heeded = 0
         self._trouble = ""
         self._hand_in_at = 0.0
         """Not before that, by the monotonic clock."""
+        self._fallen: list[Death] = []
+        """Elements that have died, and for which none was handed in yet."""
+        self._has_seen_alive = False
+        """Elements at work, or waiting: with an earlier driver's it may be long ago that they were ended."""
         self._has_waited = False
         """For claims to become stale, since something was last done."""
         stop.arm(self._bell.ring)
@@ -113,20 +118,29 @@ class Drive:
         count = how_many(left, self._forecast, self._settings, self._most_elements)
         self._submit(cut(left, count, self._forecast.weight))
 
+    def goes_on_alone(self) -> bool:
+        """Whether elements are at work, for who leaves now; where all are gone, what they have left is handed in."""
+        self.hear()
+        self._look()
+        return bool(self._jobs.alive)
+
     def run(self) -> None:
         """Follow until every video has an outcome, or somebody ends it."""
         while not self._is_over():
             began = time.monotonic()
             self.hear()
+            took_s = time.monotonic() - began
             if time.monotonic() >= self._next_look:
                 self._look()
             self._heed_stop()
+            if self._stop.pause:  # Ctrl-Z: who follows stands still, and nobody else
+                self._stop.pause = False
+                os.kill(os.getpid(), signal.SIGSTOP)
             if self.has_let_go:
                 return
             self._tick(time.time())
             if not self._open:
                 break
-            took_s = time.monotonic() - began
             self._bell.wait(max(_BETWEEN_POLLS_S, min(took_s * _POLL_SHARE, _MOST_LOOK_S)))
         self.hear()
         self._tell_held(self._suspects.rest())
@@ -164,6 +178,8 @@ class Drive:
                     self.notices.append(event.text)
                     self._tell(event, heard)
             case AttemptEnded(_, attempt):
+                if attempt.kind == INTERRUPTED:
+                    self._heed_file()
                 goes_on = attempt.kind == INTERRUPTED and not self.stopped_by
                 self._tell(replace(event, will_retry=True) if goes_on else event, heard)
                 for bad in self._suspects.attempt(which, attempt):
@@ -227,6 +243,7 @@ class Drive:
         if stopped_by != "setup":
             self._tell_held(self._suspects.cleared(which, has_ended=True))
         self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
+        self._heed_file()
         if stopped_by == "interrupt" and not self.stopped_by:
             self._say(f"element {which.share} was told to leave {self._node_of(which)}", keep=False)
         if stopped_by == "setup":
@@ -248,6 +265,7 @@ class Drive:
     # ---- what Slurm tells
 
     def _look(self) -> None:
+        self._heed_file()
         try:
             deaths = self._jobs.look()
             self._trouble = ""
@@ -256,7 +274,8 @@ class Drive:
             if self._trouble != str(error):
                 self._trouble = str(error)
                 self._say(f"{one_line(self._trouble)}; it is asked again")
-        self._look_s = _LEAST_LOOK_S if deaths else min(self._look_s * _LOOKS_GROW, _MOST_LOOK_S)
+        grow = _MOST_LOOK_S if self._trouble else _LOOKS_GROW  # it has kept us waiting for 10 s
+        self._look_s = _LEAST_LOOK_S if deaths else min(self._look_s * grow, _MOST_LOOK_S)
         if deaths:
             self.hear()  # what they said last
             self._mourn(deaths)
@@ -265,22 +284,29 @@ class Drive:
             self._tell_held(self._suspects.rest())
             self._settle_late(0.0)
             if self._open and not self.stopped_by and time.monotonic() >= self._hand_in_at:
-                self._hand_in_again([death.share for death in deaths])
+                self._end_or_hand_in_again()
+        self._has_seen_alive = self._has_seen_alive or bool(self._jobs.alive)
         self._tell_of_waiting()
-        if self._place.stop.exists() and not self.stopped_by:  # `vidfleet stop`, on whatever host
+
+    def _end_or_hand_in_again(self) -> None:
+        """Nothing is at work. Who has cancelled the last of it, by scancel, does not want to see it come again."""
+        fallen, self._fallen = self._fallen, []
+        ours = {death.share for death in fallen} & self._left_out
+        if fallen and self._has_seen_alive and not ours and all(death.was_cancelled for death in fallen):
+            self._say("all elements that were left have been cancelled (scancel): nothing is handed in again")
             self.stopped_by = "interrupt"
-            self._ends_by = time.monotonic() + self._settings.grace + _END_S
+            return
+        self._hand_in_again([death.share for death in fallen])
 
     def _mourn(self, deaths: Iterable[Death]) -> None:
         """Say why elements are gone, and hand in again what they have left."""
-        lost: list[int] = []
         starts = {start.share: start for start in self._place.starts()}  # the last of each
         for death in deaths:
             last = starts.get(death.share)
             if last and self._follower.ended(last) == "" and death.share not in self._suspects.shares:
                 continue  # in order
             if death.share not in self._suspects.shares or death.share in self._left_out:
-                lost.append(death.share)
+                self._fallen.append(death)
             if last and self._follower.ended(last) is None:
                 self._follower.have_left(self._follower.lanes(last))
                 for lane in self._follower.lanes(last):
@@ -289,8 +315,9 @@ class Drive:
                 self._jobs.excluded.add(death.state.node)
             if not self.stopped_by and death.share not in self._suspects.shares:
                 self._say(f"element {death.share} is gone: {why(death, self._place)}")
-        if not self.stopped_by and lost and self._jobs.alive:
-            self._hand_in_again(lost)
+        if self._fallen and self._jobs.goes_on and not self.stopped_by:
+            fallen, self._fallen = self._fallen, []
+            self._hand_in_again([death.share for death in fallen])
 
     def _hand_in_again(self, lost: list[int]) -> None:
         """What dead elements have left; all that is left, where no other is at work."""
@@ -310,7 +337,8 @@ class Drive:
         try:
             self._submit(cut(left, count, self._forecast.weight), instead_of=lost)
         except SlurmError as error:
-            self._say(str(error))
+            self._say(f"{error}; it is tried again")
+            self._hand_in_at = time.monotonic() + _AGAIN_S
 
     def _is_worth_another_try(self) -> bool:
         """Whether something has come of the last one; else it is tried a few times more.
@@ -350,6 +378,7 @@ class Drive:
 
     def _submit(self, shares: Sequence[Sequence[Task]], *, instead_of: Sequence[int] = ()) -> None:
         job = self._jobs.submit(shares, instead_of=instead_of)
+        self._has_seen_alive = True
         self._next_look, self._look_s = 0.0, _LEAST_LOOK_S
         videos = sum(map(len, shares))
         self.handed_in = f"Slurm job {job}: {plural(len(shares), 'element')} for {plural(videos, 'video')}"
@@ -369,6 +398,16 @@ class Drive:
         self._tell(Notice(text), None)
 
     # ---- ending early
+
+    def _heed_file(self) -> None:
+        """`vidfleet stop`, on whatever host; it may be given once more, without --drain."""
+        if not self._open or not self._place.stop.exists():
+            return
+        if self._place.drain.exists():
+            self._ends_by = float("inf")
+        elif not self.stopped_by or self._ends_by == float("inf"):
+            self._ends_by = time.monotonic() + self._settings.grace + _END_S
+        self.stopped_by = self.stopped_by or "interrupt"
 
     def _heed_stop(self) -> None:
         """Ctrl-C ends the elements; a driver that is terminated, or whose terminal is gone, leaves them at work."""

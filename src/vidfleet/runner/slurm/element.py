@@ -6,6 +6,7 @@ time is over, it ends in order and has itself put back into the queue.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from vidfleet.runner.ledger import LEDGER_NAME, Ledger
 from vidfleet.runner.order.forecast import Forecast
 from vidfleet.runner.order.learnt import read_learnt
 from vidfleet.runner.provenance import MadeBy
+from vidfleet.runner.reading import open_regular
 from vidfleet.runner.slurm import site
 from vidfleet.runner.slurm.feed import Feed
 from vidfleet.runner.slurm.orders import read_orders, run_folder
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # before its lanes were open
         status = 128 + signal.SIGTERM
     except VidfleetError as error:
-        sys.stderr.write(f"{node()}: {error}\n")
+        sys.stderr.write(f"{node()}: {str(error).splitlines()[0]}\n")  # what to do about it is not done on a node
         return REFUSED
     if stop.times and not stop.drain:
         return _put_back(place, share) or status
@@ -90,6 +92,8 @@ class Element:
 
     def run(self) -> int:
         """Work until nothing is left to take, or somebody ends it; returns the exit status."""
+        if self._place.stop.exists():  # it was just being started when somebody ended the run
+            return 0
         orders = self._orders
         description = Adjusted(orders.workload, orders.settings.depends, orders.settings.resume_stage).describe(
             orders.root
@@ -173,9 +177,9 @@ class Element:
 
     def _check_root(self, tasks: list[Task]) -> None:
         """Raise SetupError where the videos of our share are not those that were planned."""
-        root = self._orders.root
+        root, since = self._orders.root, self._place.orders.stat().st_mtime
         looked = tasks[:_VIDEOS_LOOKED_AT]
-        if not root.is_dir() or (looked and not any(_is_there(task) for task in looked)):
+        if not root.is_dir() or (looked and not any(_is_there(task, since) for task in looked)):
             raise SetupError(f"{root} is not here, or another folder than where the run was started")
 
     def _make_folder(self) -> Path:
@@ -207,12 +211,21 @@ def _seen_from_afar(event: RunStarted) -> RunStarted:
     return replace(event, lanes=lanes, tasks=())
 
 
-def _is_there(task: Task) -> bool:
+def _is_there(task: Task, since: float) -> bool:
+    """Whether a video is the one that was planned, or was changed or taken away since the run began.
+
+    ``since`` is that time by the file server's clock. A file that was changed, and a folder out of which one was taken,
+    have a later time of their own; another folder under the same path has not.
+    """
+    path = task.video.path
     try:
-        status = task.video.path.stat()
+        status = path.stat()
+        is_same = (status.st_size, status.st_mtime_ns) == (task.video.size_bytes, task.video.mtime_ns)
+        return is_same or status.st_ctime >= since
     except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (task.video.size_bytes, task.video.mtime_ns)
+        with contextlib.suppress(OSError):
+            return not path.is_symlink() and path.parent.stat().st_ctime >= since
+    return False
 
 
 def _lanes(orders: Orders) -> tuple[tuple[Lane, ...], tuple[str, ...]]:
@@ -252,7 +265,8 @@ def _is_fruitless(place: Place, share: int) -> bool:
 
 def _has_done(folder: Path) -> bool:
     try:
-        return b'"state":"done"' in (folder / LEDGER_NAME).read_bytes()
+        with open_regular(folder / LEDGER_NAME) as file:
+            return b'"state":"done"' in file.read()
     except OSError:
         return False
 

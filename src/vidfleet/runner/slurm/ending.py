@@ -20,7 +20,7 @@ def ask_to_end(place: Place, *, drain: bool) -> int:
 
     Raises SlurmError where Slurm does not answer; the file that is left then still keeps elements from going on.
     """
-    place.touch(place.stop)
+    place.ask_to_stop(drain=drain)
     going = [state for state in site.look(place.jobs_prefix) if not state.is_over]
     site.cancel(state for state in going if state.state != "RUNNING")
     site.send("USR1" if drain else "TERM", going)
@@ -29,7 +29,7 @@ def ask_to_end(place: Place, *, drain: bool) -> int:
 
 def end_at_once(place: Place) -> None:
     """Have Slurm end whatever is left. Raises SlurmError."""
-    place.touch(place.stop)
+    place.ask_to_stop(drain=False)
     site.cancel(site.look(place.jobs_prefix))
 
 

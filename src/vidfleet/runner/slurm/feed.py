@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from vidfleet.runner.slurm.place import Place
     from vidfleet.workloads.base import Description
 
-_SHARE = re.compile(r"share-(\d+)\.json")
 _MOST_TRIES = 3
 """A video that cannot even be remembered as failed, on a full disk, is not begun again and again."""
 _LEAST_PAUSE_S, _PAUSE_PER_LOOK = 1.0, 20.0
@@ -95,8 +93,7 @@ class Feed:
 
     def _numbers(self) -> list[int]:
         """Shares of which something may be left: ours, and then round from ours, so that not all help the same."""
-        names = {entry.name for entry in self._place.path.iterdir()}
-        numbers = sorted(int(m[1]) for m in map(_SHARE.fullmatch, names) if m and f"{m[1]}.through" not in names)
+        numbers = [number for number, is_open in self._place.shares().items() if is_open]
         return [n for n in numbers if n >= self._mine] + [n for n in numbers if n < self._mine]
 
     def _load(self, number: int) -> list[Task]:

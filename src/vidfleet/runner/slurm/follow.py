@@ -13,6 +13,7 @@ from vidfleet.data import Lane
 from vidfleet.runner.events import THROUGH, LaneJoined, LaneOut
 from vidfleet.runner.ledger import LEDGER_NAME, Heard
 from vidfleet.runner.lines import read_lane, to_plain
+from vidfleet.runner.reading import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +48,7 @@ class _Tail:
     def new_lines(self) -> Iterator[dict[str, Any]]:
         """Whole lines that were written since."""
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 file.seek(self.offset)
                 while block := file.read(_BLOCK_BYTES):
                     self.offset += len(block)
@@ -156,7 +157,8 @@ class Follower:
             case "run_ended":
                 tail.ended = str(plain.get("stopped_by", ""))
                 self.have_left(tail.lanes)
-                return [LaneOut(lane, THROUGH) for lane in tail.lanes]
+                why = "told to leave" if tail.ended == "interrupt" else THROUGH
+                return [LaneOut(lane, why) for lane in tail.lanes]
         if "lane" in plain:
             index = plain["lane"]
             if not isinstance(index, int) or not 0 <= index < len(tail.lanes):

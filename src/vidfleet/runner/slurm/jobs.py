@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vidfleet.runner.slurm import site
@@ -34,6 +35,11 @@ class Death:
     state: JobState | None
     """What Slurm last said of it."""
 
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether somebody has ended it by scancel."""
+        return self.state is not None and self.state.state == "CANCELLED"
+
 
 class Jobs:
     """All elements of a run."""
@@ -52,8 +58,8 @@ class Jobs:
 
     @property
     def next_share(self) -> int:
-        """The number of the first share of the next array."""
-        return max([0, *(each.first + each.count for each in self._submissions)])
+        """The number of the first share of the next array; none is given twice, also where sbatch has failed."""
+        return max([-1, *self._place.shares()]) + 1
 
     def submit(self, shares: Sequence[Sequence[Task]], *, instead_of: Sequence[int] = ()) -> int:
         """Write the shares down and hand an array in that works on them; returns the job's number.
@@ -63,14 +69,25 @@ class Jobs:
         first = self.next_share
         for number, tasks in enumerate(shares, first):
             write_share(self._place, number, tasks)
-        job = site.submit(
-            batch_script(self._place, self._orders.word, first), self._all_options(),
-            name=f"{self._place.jobs_prefix}{first}", count=len(shares),
-        )  # fmt: skip
+        name = f"{self._place.jobs_prefix}{first}"
+        try:
+            script = batch_script(self._place, self._orders.word, first)
+            job = site.submit(script, self._all_options(), name=name, count=len(shares))
+        except site.SlurmError:
+            taken = self._taken_all_the_same(name)
+            if taken is None:
+                raise
+            job = taken
         self._place.over.unlink(missing_ok=True)
         self._add(Submission(job, first, len(shares), ",".join(sorted(self.excluded)), tuple(instead_of)))
         self._place.remember(self._submissions)
         return job
+
+    def _taken_all_the_same(self, name: str) -> int | None:
+        """The number of a job whose sbatch has failed: a busy controller may have taken it, and answered too late."""
+        with contextlib.suppress(site.SlurmError):
+            return next((state.job for state in site.look(name) if state.name == name and not state.is_over), None)
+        return None
 
     def _add(self, made: Submission) -> None:
         self._submissions.append(made)
@@ -92,6 +109,7 @@ class Jobs:
     def look(self) -> list[Death]:
         """Ask Slurm; returns the elements that have ended since the last look. Raises SlurmError."""
         states = {self._share_of(state): state for state in site.look(self._place.jobs_prefix)}
+        vanished = self._vanished(states)
         self._states.update({share: state for share, state in states.items() if share >= 0})
         self._find_unwritten(states)
         stuck = [state for state in states.values() if state.is_stuck]
@@ -101,10 +119,19 @@ class Jobs:
         for share in self._shares():
             state = states.get(share)
             gone = state is None and time.monotonic() - self._handed_in.get(share, -_UNSEEN_S) >= _UNSEEN_S
+            state = state or vanished.get(share)
             if share not in self._buried and (gone or (state is not None and (state.is_over or state.is_stuck))):
                 self._buried.add(share)
                 deaths.append(Death(share, state or self._states.get(share)))
         return deaths
+
+    def _vanished(self, states: dict[int, JobState]) -> dict[int, JobState]:
+        """Elements that waited when they were last seen: one that is cancelled then is not shown any more."""
+        return {
+            share: replace(state, state="CANCELLED")
+            for share, state in self._states.items()
+            if share not in states and state.state == "PENDING"
+        }
 
     def _share_of(self, state: JobState) -> int:
         first = state.name.removeprefix(self._place.jobs_prefix)
@@ -114,7 +141,8 @@ class Jobs:
         """A driver that was killed while it submitted has not written down what."""
         for share, state in states.items():
             first = share - state.index
-            if share >= 0 and all(each.first != first for each in self._submissions):
+            was_refused = state.is_over and not state.node  # Slurm shows what it has refused as a job that failed
+            if share >= 0 and not was_refused and all(each.first != first for each in self._submissions):
                 count = sum(other.job == state.job for other in states.values())
                 self._submissions.append(Submission(state.job, first, count))
 
@@ -125,6 +153,11 @@ class Jobs:
     def alive(self) -> list[int]:
         """Shares whose elements run, or will."""
         return [share for share in self._shares() if share not in self._buried]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether one of them is not just being ended."""
+        return any(share not in self._states or self._states[share].state != "COMPLETING" for share in self.alive)
 
     @property
     def states(self) -> list[JobState]:
@@ -157,7 +190,7 @@ def batch_script(place: Place, word: str, first: int) -> bytes:
     lines = [
         "#!/bin/sh",
         f"cd {shlex.quote(os.getcwd())} || exit {NO_WORKING_FOLDER}",  # noqa: PTH109 - as it was written
-        f"[ -d {folder} ] || exit {NO_RUN_FOLDER}",
+        f"[ -d {folder} ] && [ -w {folder} ] || exit {NO_RUN_FOLDER}",
         f"[ -x {python} ] || exit {NO_PYTHON}",
         (
             f"exec {python} -m vidfleet.runner.slurm.element {folder} {shlex.quote(word)} {first}"

@@ -13,7 +13,7 @@ from vidfleet.options import checked
 from vidfleet.runner.ledger import RunFolder
 from vidfleet.runner.lines import read_task, task_to_plain
 from vidfleet.runner.places import stage_of
-from vidfleet.runner.reading import read_json
+from vidfleet.runner.reading import open_regular, read_json
 from vidfleet.runner.writing import write_whole
 from vidfleet.settings import RunSettings
 from vidfleet.workloads.base import Workload
@@ -112,10 +112,10 @@ def write_share(place: Place, number: int, tasks: Sequence[Task]) -> None:
 def read_share(place: Place, number: int, orders: Orders) -> list[Task]:
     """Read a share's videos; nothing where there is no such share, or it cannot be read just now."""
     try:
-        with place.share(number).open("rb") as file:  # may be larger than other small files
+        with open_regular(place.share(number)) as file:  # may be larger than other small files
             plain = json.load(file)
         return [_with_stage(item, orders) for item in plain["tasks"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 

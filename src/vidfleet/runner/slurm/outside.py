@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from vidfleet.errors import VidfleetError
-from vidfleet.runner.events import VideoEnded
+from vidfleet.runner.events import RunEnded, RunStarted, VideoEnded
 from vidfleet.runner.ledger import read_ledger
 from vidfleet.runner.lines import Reader, to_events
 from vidfleet.runner.slurm import ending, site
@@ -27,20 +27,21 @@ _SLOW_S = 30.0
 
 
 def told(run: RunFolder) -> Iterator[tuple[float, Event]]:
-    """A run's events: its ledger, and what elements have told since that nobody has merged into it yet."""
+    """A run's events: its ledger, and what elements have told since that nobody has merged into it yet.
+
+    One that nobody follows has ended when all its videos have, or when `vidfleet stop` has ended it.
+    """
     place = Place.of(run.path)
     if not place.path.is_dir():
         yield from to_events(read_ledger(run.ledger))
         return
-    reader = Reader()
-    follower, ended = Follower(place, reader), set[str]()
+    reader, watch = Reader(), _Watch()
+    follower = Follower(place, reader)
     for plain in read_ledger(run.ledger):
         event = reader.read(plain)
         if event is not None:
             follower.has_merged(plain, event)
-            if isinstance(event, VideoEnded):
-                ended.add(event.task.video.relative)
-            yield float(plain.get("at", 0)), event
+            yield watch.take(event, float(plain.get("at", 0)))
     if run.has_ended():
         return
     try:
@@ -48,12 +49,36 @@ def told(run: RunFolder) -> Iterator[tuple[float, Event]]:
     except OSError:  # another user's: its folder is not ours to read
         return
     for _, event, at in heard:
-        if isinstance(event, VideoEnded):
-            name = event.task.video.relative
-            if name in ended or not is_final(event.outcome):
-                continue
-            ended.add(name)
-        yield at.at, event
+        if isinstance(event, VideoEnded) and not (event.task.video.relative in watch.open and is_final(event.outcome)):
+            continue
+        yield watch.take(event, at.at)
+    owner = run.owner()
+    if owner is None or owner.alive() is not True:
+        yield from watch.end(place)
+
+
+class _Watch:
+    """What is still to come of a run."""
+
+    def __init__(self) -> None:
+        self.open: set[str] = set()
+        """Videos without an outcome."""
+        self._began = self._last = 0.0
+
+    def take(self, event: Event, at: float) -> tuple[float, Event]:
+        match event:
+            case RunStarted(_, _, _, tasks):
+                self._began, self.open = at, {task.video.relative for task in tasks}
+            case VideoEnded(task):
+                self.open.discard(task.video.relative)
+        self._last = max(self._last, at)
+        return at, event
+
+    def end(self, place: Place) -> Iterator[tuple[float, Event]]:
+        """Nothing, where it may go on."""
+        is_stopped = place.stop.exists() and place.over.exists()
+        if self._began and (is_stopped or not self.open):
+            yield self._last, RunEnded(self._last - self._began, "interrupt" if self.open else "")
 
 
 def look(run: RunFolder) -> str:
@@ -76,8 +101,10 @@ def look(run: RunFolder) -> str:
             place.touch(place.over)
         return ""
     numbers = ", ".join(map(str, sorted({state.job for state in going})))
-    running = sum(state.state == "RUNNING" for state in going)
-    return f"Slurm job {numbers}: {plural(running, 'element')} running, {len(going) - running} waiting"
+    waiting = [state.reason for state in going if state.state == "PENDING"]
+    why = ", ".join(sorted(set(waiting) - {"None", ""}))
+    told = f"Slurm job {numbers}: {plural(len(going) - len(waiting), 'element')} running, {len(waiting)} waiting"
+    return f"{told} ({why})" if why else told
 
 
 def stop(run: RunFolder, *, drain: bool) -> tuple[bool, str] | None:
@@ -90,6 +117,8 @@ def stop(run: RunFolder, *, drain: bool) -> tuple[bool, str] | None:
     place = Place.of(run.path)
     if not run.may_go_on_alone() or run.has_ended():
         return None
+    if place.is_anothers():
+        return False, "its Slurm jobs are another user's, who alone can end them"
     try:
         place.check()
         site.check_commands()

@@ -4,8 +4,9 @@
 
     orders.json         what the elements are to do            share-<n>.json   which videos are whose first
     jobs.json           what was submitted                     <n>-<start>/     ledger and claims of one start of one
-    stop                whoever finds it submits nothing more  <n>.txt          what it said outside of its ledger
-    <n>.through         nothing of this share is left          over             nothing runs any more
+    stop                whoever finds it begins nothing more   <n>.txt          what it said outside of its ledger
+    drain               beside it: what runs is let finish     <n>.through      nothing of this share is left
+    over                nothing runs any more
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FOLDER = "slurm"
 NO_WORKING_FOLDER, NO_RUN_FOLDER, NO_PYTHON, REFUSED, FRUITLESS = 81, 82, 83, 84, 85
 """Exit statuses by which an element tells why it cannot work, also where it can write nothing."""
 _START = re.compile(r"(\d+)-(\d+)")
+_SHARE = re.compile(r"share-(\d+)\.json")
 _CLOCK = "clock"
 _SCHEMA = 1
 
@@ -81,7 +83,17 @@ class Place:
         except OSError as error:
             raise SetupError(f"{self.path} is not there ({error.strerror})") from error
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise SetupError(f"{self.path} is not a folder of this user's alone (mode 0700): nothing in it is believed")
+            raise SetupError(
+                f"{self.path} is not a folder of this user's alone: nothing in it is believed\n"
+                "If nobody else has written there, say `chmod 700` to it."
+            )
+
+    def is_anothers(self) -> bool:
+        """Whether it is another user's."""
+        try:
+            return os.lstat(self.path).st_uid != os.getuid()
+        except OSError:
+            return False
 
     @property
     def jobs_prefix(self) -> str:
@@ -115,6 +127,20 @@ class Place:
         return self.path / "stop"
 
     @property
+    def drain(self) -> Path:
+        """A file that is there besides while what runs may come to its end."""
+        return self.path / "drain"
+
+    def ask_to_stop(self, *, drain: bool) -> None:
+        """Have whoever looks begin nothing more."""
+        if drain:
+            self.touch(self.drain)
+        else:
+            with contextlib.suppress(OSError):  # mostly it is not there
+                self.drain.unlink()
+        self.touch(self.stop)
+
+    @property
     def over(self) -> Path:
         """A file that is there once somebody has seen that no job is left."""
         return self.path / "over"
@@ -123,6 +149,12 @@ class Place:
         """Every start of every element that has a folder, in order."""
         found = (_START.fullmatch(entry.name) for entry in os.scandir(self.path))
         return sorted((ElementStart(int(m[1]), int(m[2])) for m in found if m), key=lambda s: (s.share, s.start))
+
+    def shares(self) -> dict[int, bool]:
+        """The number of every share that was ever written down, in order; and whether something may be left of it."""
+        names = {entry.name for entry in self.path.iterdir()}
+        numbers = sorted(int(m[1]) for m in map(_SHARE.fullmatch, names) if m)
+        return {number: self.through(number).name not in names for number in numbers}
 
     def submissions(self) -> list[Submission]:
         """What was submitted, as far as its driver lived to write it down."""
@@ -140,7 +172,7 @@ class Place:
     def tell_clock(self, folder: Path) -> None:
         """Note what our clock says, in a file whose own time is the file server's."""
         with contextlib.suppress(OSError):
-            (folder / _CLOCK).write_text(f"{time.time():.3f}\n", "ascii")
+            write_whole(folder / _CLOCK, f"{time.time():.3f}\n")
 
     def clock_ahead_s(self, folder: Path) -> float:
         """How far the clock of whoever wrote that is ahead of the file server's; 0 where nothing tells."""

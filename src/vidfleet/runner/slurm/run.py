@@ -62,8 +62,8 @@ def execute(prepared: Prepared, *, show: TextIO | None, plain: bool | None, stop
     Raises LetGoError where the elements go on without us: ``--detach``, or our own end by a signal.
     """
     prepared.executor.close()  # elements open lanes of their own
-    site.check_commands()
     options = sbatch_options(prepared.settings.slurm)
+    site.check_commands()
     workload = prepared.workload.workload if isinstance(prepared.workload, Adjusted) else prepared.workload
     orders = Orders(
         secrets.token_hex(16), prepared.root, prepared.base, workload, prepared.settings, prepared.description.name,
@@ -83,9 +83,18 @@ def _goes_on(base: Path, orders: Orders) -> RunFolder | None:
     if not last or not Place.of(last[0].path).path.is_dir() or last[0].has_ended():
         return None
     place = Place.of(last[0].path)
+    if place.is_anothers():  # as two local runners: who works on a video is told by its claim
+        return None
     place.check()
     is_at_work = any(not state.is_over for state in site.look(place.jobs_prefix))
-    if not is_at_work:
+    owner = last[0].owner()
+    if not (is_at_work or place.submissions()) and owner and owner != Owner.me() and owner.alive():
+        raise UsageError(
+            f"process {owner.pid} is just handing in the videos of this folder: see `vidfleet status {base}`"
+        )
+    if is_at_work:
+        place.over.unlink(missing_ok=True)
+    else:
         place.touch(place.over)
     if place.stop.exists():
         if is_at_work:
@@ -177,13 +186,13 @@ class _Run:
             shutil.rmtree(folder, ignore_errors=True)
 
     def make_drive(
-        self, place: Place, tasks: tuple[Task, ...], orders: Orders, follower: Follower, teller: _Teller
+        self, place: Place, tasks: tuple[Task, ...], orders: Orders, follower: Follower, teller: _Teller, most: int
     ) -> Drive:
         return Drive(
             tasks, {task.video.relative: task for task in self.prepared.plan.tasks}, place=place, orders=orders,
             jobs=Jobs(place, orders, self.options), follower=follower, settings=self.prepared.settings,
             forecast=teller.forecast, tell=teller.tell, tick=teller.tick, stop=self.stop,
-            most_elements=site.most_elements(),
+            most_elements=most,
         )  # fmt: skip
 
     def follow(self, drive: Drive, place: Place, teller: _Teller) -> float:
@@ -195,7 +204,8 @@ class _Run:
         teller.tell(RunEnded(ended_at - self.started_at, drive.stopped_by))
         with contextlib.suppress(site.SlurmError):
             site.cancel(state for state in site.look(place.jobs_prefix) if state.state == "PENDING")
-            ending.wait_for_end(place, _LAST_WAIT_S, tick=lambda: teller.tick(time.time()))
+            if not ending.wait_for_end(place, _LAST_WAIT_S, tick=lambda: teller.tick(time.time())):
+                ending.end_at_once(place)  # one that hangs holds its node for nothing
         return ended_at
 
     def _signal(self, drive: Drive) -> int:
@@ -245,6 +255,7 @@ class _Begun(_Run):
             return Summary(plan.settled, None, self.started_at, time.time(), notices=notices)
         if prepared.settings.check_disk:
             check_room(plan.tasks, prepared.description, nearest(prepared.base))
+        most_elements = site.most_elements()  # the controller answers: nothing has been touched so far
         folder = make_folder(prepared)
         place = Place.of(folder.path)
         place.make()
@@ -265,7 +276,7 @@ class _Begun(_Run):
                 teller.tell(started)
                 reader = Reader()
                 reader.begin(started)
-                made = self.make_drive(place, plan.tasks, orders, Follower(place, reader), teller)
+                made = self.make_drive(place, plan.tasks, orders, Follower(place, reader), teller, most_elements)
                 with contextlib.closing(made) as drive:
                     ended_at = self._hand_in_and_follow(drive, place, teller)
         return self.summarise(folder, drive, settled, notices, ended_at)
@@ -275,6 +286,7 @@ class _Begun(_Run):
             try:
                 drive.hand_in()
             except site.SlurmError as error:
+                place.touch(place.stop)  # should Slurm start something all the same, it ends at once
                 place.touch(place.over)
                 teller.tell(RunEnded(time.time() - self.started_at, "setup"))
                 raise UsageError(f"{error}\nNothing was handed in.") from error
@@ -292,14 +304,16 @@ class _TakenUp(_Run):
             found = _Found(place, folder)
             self.started_at = found.started_at
             with self.telling(folder) as teller:
-                made = self.make_drive(place, found.tasks, read_orders(place), found.follower, teller)
+                orders, most = read_orders(place), site.most_elements()
+                made = self.make_drive(place, found.tasks, orders, found.follower, teller, most)
                 with contextlib.closing(made) as drive:
                     for outcome in found.outcomes.values():
                         drive.has_outcome(outcome)
                     drive.lanes.update(found.all_lanes)
                     self._show_where_it_is(found, teller)
-                    if self.prepared.settings.detach:
-                        raise LetGoError(self.parting_words("Its Slurm jobs were handed in before."), status=0)
+                    if self.prepared.settings.detach and drive.goes_on_alone():
+                        first = drive.handed_in or "Its Slurm jobs were handed in before."
+                        raise LetGoError(self.parting_words(first), status=0)
                     ended_at = self.follow(drive, place, teller)
         old = {task.video.relative for task in found.tasks}
         new = [task for task in self.prepared.plan.tasks if task.video.relative not in old]
@@ -319,7 +333,8 @@ class _TakenUp(_Run):
                 (*before, *found.outcomes.values()), self.prepared.known, self.prepared.settings.schedule,
             )  # fmt: skip
             teller.display.show(started)
-        teller.tell(Notice(f"its jobs are followed again: {plural(len(found.outcomes), 'video')} ended before"))
+        before_us = f": {plural(len(found.outcomes), 'video')} ended before" if found.outcomes else ""
+        teller.tell(Notice(f"its jobs are followed again{before_us}"))
 
 
 class _Found:

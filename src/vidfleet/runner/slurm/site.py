@@ -28,6 +28,11 @@ _OVER = frozenset(
      "TIMEOUT")
 )  # fmt: skip
 _WHICH_CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
+_OF_OTHERS = ("SLURM_", "SQUEUE_", "SCANCEL_", "SBATCH_WAIT")
+"""Beginnings of variables that are not for us: of an allocation that we may stand in ourselves, which would be taken
+for wishes about the new job, and people's filters, such as SQUEUE_PARTITION, that would hide our jobs."""
+_PREFIX = re.compile(r"^s\w+: (?:error: )?", re.MULTILINE)
+"""Each line of an error begins with who says it."""
 _STUCK = "launch failed requeued held"
 _LEAST_ARRAY = 1001
 """MaxArraySize where nobody has set it."""
@@ -35,6 +40,8 @@ _LEAST_ARRAY = 1001
 
 class SlurmError(VidfleetError):
     """Slurm's controller does not answer, or refuses."""
+
+    exit_status = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,8 @@ def check_commands() -> None:
 
 def submit(script: bytes, options: Sequence[str], *, name: str, count: int) -> int:
     """Hand in an array of ``count`` elements, from 0; returns the job's number. Raises SlurmError."""
-    words = ["sbatch", "--parsable", f"--array=0-{count - 1}", f"--job-name={name}", "--requeue", "--input=/dev/null",
-             "--output=/dev/null", "--error=/dev/null", *options]  # fmt: skip
+    words = ["sbatch", "--parsable", f"--array=0-{count - 1}", f"--job-name={name}", "--requeue", "--nodes=1",
+             "--input=/dev/null", "--output=/dev/null", "--error=/dev/null", *options]  # fmt: skip
     said = _ask(words, given=script)
     number = said.strip().splitlines()[-1].partition(";")[0] if said.strip() else ""
     if not number.isdecimal():
@@ -152,9 +159,8 @@ def most_elements() -> int:
 
 
 def _ask(words: Sequence[str], *, given: bytes = b"", may_fail: bool = False) -> str:
-    # Variables of an allocation that we may stand in ourselves would be taken for wishes about the new job.
     environment = {
-        key: value for key, value in os.environ.items() if not key.startswith("SLURM_") or key in _WHICH_CLUSTER
+        key: value for key, value in os.environ.items() if not key.startswith(_OF_OTHERS) or key in _WHICH_CLUSTER
     }
     try:
         done = subprocess.run(
@@ -165,6 +171,8 @@ def _ask(words: Sequence[str], *, given: bytes = b"", may_fail: bool = False) ->
         raise SlurmError(f"{words[0]} does not answer ({error})") from error
     said = done.stdout.decode("utf-8", "replace")
     if done.returncode and not may_fail:
-        why = done.stderr.decode("utf-8", "replace").strip() or said.strip()
-        raise SlurmError(f"{words[0]} says: {one_line(why) or f'exit status {done.returncode}'}")
+        why = _PREFIX.sub("", done.stderr.decode("utf-8", "replace")).strip() or said.strip()
+        raise SlurmError(
+            f"{words[0]} says: {'; '.join(map(one_line, why.splitlines())) or f'exit status {done.returncode}'}"
+        )
     return said

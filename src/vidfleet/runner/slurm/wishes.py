@@ -48,7 +48,7 @@ def sbatch_options(words: Sequence[str]) -> tuple[str, ...]:
     options: list[str] = []
     for word in words:
         key, equals, _ = word.partition("=")
-        if not equals and word not in _BARE and options:
+        if not equals and word not in _BARE and options and "=" in options[-1]:
             options[-1] += f",{word}"
             continue
         key = key.replace("_", "-")
@@ -57,13 +57,18 @@ def sbatch_options(words: Sequence[str]) -> tuple[str, ...]:
     for option in options:
         if any(char in option for char in "\n\r\0"):
             raise UsageError(f"--slurm {option[2:]!r}: a value is one line")
+        if option.startswith("--nodelist=") and any(char in option for char in ",["):
+            raise UsageError(
+                f"--slurm {option[2:]}: each element would want all of these; leave others out by exclude="
+            )
     return tuple(options)
 
 
 def _check(key: str, word: str, equals: str) -> None:
-    if key in _OURS:
-        why = f": {_OURS[key]}" if _OURS[key] else ""
-        raise UsageError(f"--slurm {key} is not yours to set{why}")
+    ours = next((name for name in _OURS if key and name.startswith(key)), "")  # sbatch takes beginnings, too
+    if ours:
+        why = f": {_OURS[ours]}" if _OURS[ours] else ""
+        raise UsageError(f"--slurm {ours} is not yours to set{why}")
     if not _KEY.fullmatch(key) or (not equals and key not in _BARE):
         raise UsageError(f"--slurm {word}: give options of sbatch without their dashes: partition=gpu,account=x")
     if key in _ONCE and word.partition("=")[2] != "1":

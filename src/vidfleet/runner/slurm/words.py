@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidfleet.runner.reading import open_regular
 from vidfleet.runner.slurm.place import FRUITLESS, NO_PYTHON, NO_RUN_FOLDER, NO_WORKING_FOLDER, REFUSED
 from vidfleet.runner.text import one_line
 
@@ -36,7 +37,7 @@ def why(death: Death, place: Place) -> str:
     node = state.node or "its node"
     told = {
         NO_WORKING_FOLDER: f"{node} does not see the folder {Path.cwd()}, in which the run was started",
-        NO_RUN_FOLDER: f"{node} does not see {place.path}",
+        NO_RUN_FOLDER: f"{node} does not see {place.path}, or cannot write there",
         NO_PYTHON: f"{node} has no {sys.executable}",
         FRUITLESS: "start after start ended without one video done: the time limit may be too short for them",
     }.get(state.exit_status)
@@ -55,7 +56,7 @@ def why(death: Death, place: Place) -> str:
 def last_words(place: Place, share: int) -> str:
     """The last line that an element has said."""
     try:
-        with place.said(share).open("rb") as file:
+        with open_regular(place.said(share)) as file:
             file.seek(0, 2)
             file.seek(max(file.tell() - _LONGEST_BYTES, 0))
             lines = file.read().decode("utf-8", "replace").strip().splitlines()
