@@ -71,7 +71,8 @@ def measured(about: dict[str, dict[str, Any]]) -> str:
     versions: dict[str, str] = next((found["versions"] for found in about.values() if "versions" in found), {})
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     head = ["", "measured", "load before", "vidfleet", "machine"]
-    return f"{table(head, rows)}\n\n{paragraph(f'No GPU is used; what an H100 does for a film is told in [decision 27](decisions/027-hardware.md). {told}.' if told else 'No GPU is used.')}"
+    text = f"No GPU is used; {GPU}." + (f" {told}." if told else "")
+    return f"{table(head, rows)}\n\n{paragraph(text)}"
 
 
 def summary(results: Path = RESULTS) -> str:
