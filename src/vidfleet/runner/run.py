@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import vidfleet
 from vidfleet.data import Lane, Outcome, Summary
 from vidfleet.errors import SetupError, UsageError
-from vidfleet.executors.base import Executor, Ground, make_executor
+from vidfleet.executors.base import Executor, Ground, check_machines, make_executor
 from vidfleet.options import checked
 from vidfleet.runner.adopt import adopt
 from vidfleet.runner.claims import COMMON_NAME, Claims, bury_dead
@@ -101,6 +101,7 @@ def run(
 def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSettings | None = None) -> Prepared:
     """Find the videos and plan the run; what ``--dry-run`` prints."""
     settings = checked(settings or RunSettings())
+    check_machines(settings)
     check_on_stop(settings)
     if not os.fspath(root):
         raise UsageError("the folder with the videos has an empty name")

@@ -36,6 +36,8 @@ _NO_MORE_COME_S = 5.0
 """At the start: lanes that take longer than so much after the last one join later."""
 _NONE_COMES_S = 10.0
 _CLOSE_S = 15.0
+_OWN_HEAD_S = 3.0
+"""A head on this machine that does not answer at two looks is no more."""
 
 
 class RayExecutor:
@@ -43,6 +45,7 @@ class RayExecutor:
 
     def __init__(self, address: str = "") -> None:
         self._address = address or os.environ.get("RAY_ADDRESS", "")
+        self._said = f"--address {address}" if address else f"RAY_ADDRESS={self._address}"
         self._is_own = self._address in ("", "local")
         self._inbox = Inbox()
         self._pool = Pool(None)
@@ -61,7 +64,7 @@ class RayExecutor:
             cluster.ray_module()  # said now where it is not there
             return make_lanes(settings)
         self._pool.most = settings.lanes
-        self._has_joined = cluster.join(self._address)
+        self._has_joined = cluster.join(self._address, self._said)
         self._survey = Survey(settings, self._pool, self._inbox)
         try:
             notices = self._survey.take_in()
@@ -72,7 +75,7 @@ class RayExecutor:
 
     def open(self, lanes: Sequence[Lane], mark: str, ground: Ground) -> tuple[Lane, ...]:
         """See :class:`~vidfleet.executors.base.Executor`."""
-        self._holders = Holders(self._pool, self._inbox, mark)
+        self._holders = Holders(self._pool, self._inbox, mark, may_grow=self._survey is not None)
         if self._survey is None:
             self._start_own(lanes)
         else:
@@ -109,10 +112,26 @@ class RayExecutor:
 
     def _look(self) -> None:
         """In a thread of its own, as the head of a cluster may take its time to answer."""
+        patience_s, silent_since = cluster.head_patience_s() if self._survey else _OWN_HEAD_S, None
         while not self._over.wait(BETWEEN_LOOKS_S):
-            self._inbox.put(partial(self._looked, cluster.nodes_or_none() if self._survey else ()))
+            if cluster.head_answers():
+                silent_since = None
+                self._inbox.put(partial(self._looked, cluster.nodes_or_none() if self._survey else ()))
+                continue
+            silent_since = silent_since or time.monotonic()
+            if time.monotonic() - silent_since > patience_s:
+                self._inbox.put(self._head_lost)
+                return
 
-    def _looked(self, found: Sequence[cluster.Node]) -> list[LaneEvent]:
+    def _head_lost(self) -> list[LaneEvent]:
+        """Without it nothing can be begun, and after a minute nodes and this process would be ended by Ray."""
+        assert self._holders is not None
+        known = [seat for seat in self._pool.seats.values() if seat.is_known]
+        self._holders.close(_CLOSE_S)
+        self._kept.append(Told("the head of the Ray cluster is lost", is_last=True))
+        return [LaneEvent(seat.lane, Gone(seat.attempt, "the head of the Ray cluster is lost")) for seat in known]
+
+    def _looked(self, found: Sequence[cluster.Node]) -> list[LaneEvent | Told]:
         assert self._holders is not None
         if self._survey:
             self._survey.welcome(found, self._holders.hold)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ANSWER_S = 120.0
 """A node starts a process for its first question; a busy one takes its time."""
+_NO_NODES = "It has no node with processors or GPUs for Ray: start some (ray start --address HEAD:6379)."
 
 
 class Survey:
@@ -31,6 +32,7 @@ class Survey:
     def __init__(self, settings: RunSettings, pool: Pool, inbox: Inbox) -> None:
         self._settings, self._pool, self._inbox = settings, pool, inbox
         self._on_gpus = False
+        """Whether nodes without a GPU give no lanes."""
         self._known: set[str] = set()
         """Identities of nodes that were asked."""
         self._ground: Ground | None = None
@@ -55,8 +57,10 @@ class Survey:
             else:
                 by_node.append(seats)
         if not by_node:
-            raise UsageError("\n".join(["no node of the Ray cluster can have lanes", *sentences]))
+            raise UsageError("\n".join(["no node of the Ray cluster can have lanes", *(sentences or [_NO_NODES])]))
         self._pool.add(by_node)
+        if not self._on_gpus and not self._settings.devices:
+            sentences.append("no node of the Ray cluster has a GPU: the videos run on the processor")
         return tuple(sentences)
 
     def refuse_blind(self, ground: Ground) -> list[Told]:
@@ -100,7 +104,8 @@ class Survey:
         return []
 
     def _share_of(self, node: cluster.Node) -> Share | None:
-        return share_of(node, self._settings, on_gpus=self._on_gpus)
+        has_gpus = bool(node.gpus) and not self._settings.devices  # also one that comes when others have none
+        return share_of(node, self._settings, on_gpus=has_gpus or self._on_gpus)
 
     def _greet(self, node: cluster.Node, share: Share) -> Any:  # noqa: ANN401 - Ray's reference
         return cluster.task(cluster.greeting(), node).remote(vidfleet.__version__, share, cluster.interpreter())
