@@ -15,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.fleet import Fleet
     from tests.support.ray_cluster import RayCluster
@@ -52,8 +53,12 @@ def _flags(cluster: RayCluster, *more: str) -> tuple[str, ...]:
     return ("--executor", "ray", "--address", cluster.address, *more)
 
 
+def _is_there(fleet: Fleet) -> bool:
+    return any((fleet.root / ".vidfleet" / "runs").glob("*"))
+
+
 def _done(fleet: Fleet) -> int:
-    return len(fleet.events("video_ended")) if list((fleet.root / ".vidfleet" / "runs").glob("*")) else 0
+    return len(fleet.events("video_ended")) if _is_there(fleet) else 0
 
 
 @pytest.mark.slow
@@ -103,8 +108,9 @@ def test_a_killed_actors_video_is_tried_again_elsewhere(fleet: Fleet, nodes: Ray
 
 def _waits(fleet: Fleet) -> bool:
     """Whether the run has said that it waits for lanes."""
-    runs = (fleet.root / ".vidfleet" / "runs").glob("*")
-    return any(runs) and any("is free on the Ray cluster yet" in event["text"] for event in fleet.events("notice"))
+    return _is_there(fleet) and any(
+        "is free on the Ray cluster yet" in event["text"] for event in fleet.events("notice")
+    )
 
 
 _HOLD_A_GPU = """
@@ -142,18 +148,23 @@ def test_a_gpu_that_others_hold_joins_when_they_let_go(fleet: Fleet, nodes: RayC
     assert len(lanes) == 2
 
 
-def test_a_cluster_of_ones_own_needs_no_address_and_leaves_nothing(fleet: Fleet) -> None:
-    """Also where the runner is killed; standard output has nothing but the document."""
+def test_a_cluster_of_ones_own_needs_no_address_and_leaves_nothing(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the runner is killed; standard output has nothing but the document. It is for its owner alone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     fleet.videos(3)
     script = fleet.script("leave()")
     result = fleet.start("--script", script, "--executor", "ray", "--num-gpus", "2", "--json")
     fleet.wait_for(lambda: _rays(result.pid), 60)
     rays = _rays(result.pid)
+    assert {(ray.environ()["RAY_AUTH_MODE"], len(ray.environ()["RAY_AUTH_TOKEN"])) for ray in rays} == {("token", 64)}
     output, _ = result.communicate(timeout=90)
     assert result.returncode == 0, output
     plain = json.loads(output[output.index("\n{") :])
     assert [video["state"] for video in plain["videos"]] == ["done"] * 3
     assert not psutil.wait_procs(rays, 10)[1]
+    assert not (tmp_path / ".ray").exists()
     slow = fleet.script("time.sleep(300)", "slow.py")
     runner = fleet.start(
         "--script", slow, "--executor", "ray", "--num-gpus", "2", "--name", "slow", "--existing", "seed"
@@ -166,6 +177,24 @@ def test_a_cluster_of_ones_own_needs_no_address_and_leaves_nothing(fleet: Fleet)
     fleet.wait_for(lambda: not fleet.processes(), 20)
 
 
+@pytest.mark.slow
+def test_a_run_whose_clusters_head_is_lost_ends_in_order(fleet: Fleet) -> None:
+    """With a summary that says so, a report, and nothing left; what runs is no failure."""
+    fleet.videos(4)
+    script = fleet.script("if stem != 'v00': time.sleep(300)\nleave()")
+    runner = fleet.start("--script", script, "--schedule", "name", "--executor", "ray", "--num-gpus", "2")
+    fleet.wait_for(lambda: _done(fleet), 60)
+    (head,) = [ray for ray in _rays(runner.pid) if ray.name() == "gcs_server"]
+    head.kill()
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 3, output
+    assert "Stopped early: no machine was left for the rest." in output
+    assert "the head of the Ray cluster is lost" in output
+    states = {video: state for video, (state, _) in fleet.outcomes().items()}
+    assert states == {"v00.mp4": "done", **{f"v0{index}.mp4": "not_started" for index in (1, 2, 3)}}
+    assert not fleet.processes()
+
+
 def _rays(runner: int) -> list[psutil.Process]:
     """Ray's own processes below a runner."""
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -176,7 +205,7 @@ def _rays(runner: int) -> list[psutil.Process]:
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root can show a node other files")
 def test_a_node_that_sees_another_root_is_refused(fleet: Fleet, nodes: RayCluster) -> None:
-    """By a clear sentence; the others go on. Where all are such, nothing is begun."""
+    """By a clear sentence; the others go on."""
     hiding = f"mount -t tmpfs none {fleet.root}"
     nodes.add_hidden("n4", hiding, num_cpus=2)
     fleet.videos(2)
@@ -193,6 +222,8 @@ def test_a_node_that_sees_another_root_is_refused(fleet: Fleet, nodes: RayCluste
         (("--gpus", "0"), "--gpus names GPUs of one machine"),
         (("--per-gpu", "auto"), "--per-gpu auto is for --executor local"),
         (("--address", "127.0.0.1:1"), "no way to the Ray cluster"),
+        (("--address", "somewhere"), "give HOST:PORT"),
+        (("--address", ":6379"), "give HOST:PORT"),
         (("--address", "ray://somewhere:10001"), "Give the address of the cluster itself"),
         (("--num-gpus", "2", "--devices", "cpu:2"), "exclude each other"),
     ],
@@ -206,6 +237,29 @@ def test_what_cannot_be_had_is_said_before_anything_is_touched(
     assert result.returncode == 2, result.stdout
     assert words in result.stdout
     assert not (fleet.root / ".vidfleet").exists()
+
+
+def test_who_has_no_token_is_told_what_to_do(
+    fleet: Fleet, nodes: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words, and without those that Ray writes meanwhile."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    fleet.videos(1)
+    result = fleet.run("--script", fleet.script("leave()"), *_flags(nodes))
+    assert result.returncode == 2, result.stdout
+    first, second = result.stdout.splitlines()
+    assert first == f"vidfleet: --address {nodes.address}: no way to the Ray cluster"
+    assert "set RAY_AUTH_MODE=token here too" in second
+
+
+def test_an_address_from_the_environment_is_told_as_that(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody shall look for a flag that was not given."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    fleet.videos(1)
+    result = fleet.run("--script", fleet.script("leave()"), "--executor", "ray")
+    assert result.returncode == 2, result.stdout
+    assert result.stdout.startswith("vidfleet: RAY_ADDRESS=127.0.0.1:1: no way to the Ray cluster")
 
 
 def test_a_plan_shows_the_clusters_lanes_and_starts_none(fleet: Fleet, nodes: RayCluster) -> None:

@@ -75,6 +75,8 @@ class Ground:
     """What stands in it, and in no other."""
     videos: tuple[tuple[Path, int], ...]
     """Some videos, with their sizes in bytes."""
+    files: tuple[Path, ...] = ()
+    """What is run on them: a script, and the files that its arguments name."""
 
 
 class Executor(Protocol):

@@ -85,12 +85,12 @@ def join(address: str, said: str) -> bool:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
             kept.seek(0)
-            why = _why_no_way(address, error, kept.read())
+            why = why_no_way(address, error, kept.read())
             raise UsageError(f"{said}: no way to the Ray cluster\n{why}") from error
     return True
 
 
-def _why_no_way(address: str, error: Exception, written: bytes) -> str:
+def why_no_way(address: str, error: Exception, written: bytes) -> str:
     """What kept us out, and what helps; ``written`` is what Ray has written to standard error."""
     if isinstance(error, ray_module().exceptions.AuthenticationError) or b"Unauthenticated" in written:
         return (

@@ -104,8 +104,7 @@ class Survey:
         return []
 
     def _share_of(self, node: cluster.Node) -> Share | None:
-        has_gpus = bool(node.gpus) and not self._settings.devices  # also one that comes when others have none
-        return share_of(node, self._settings, on_gpus=has_gpus or self._on_gpus)
+        return share_of(node, self._settings, on_gpus=self._on_gpus)
 
     def _greet(self, node: cluster.Node, share: Share) -> Any:  # noqa: ANN401 - Ray's reference
         return cluster.task(cluster.greeting(), node).remote(vidfleet.__version__, share, cluster.interpreter())
