@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -213,6 +214,19 @@ def test_a_node_that_sees_another_root_is_refused(fleet: Fleet, nodes: RayCluste
     assert result.returncode == 0, result.stdout
     (notice,) = [event["text"] for event in fleet.events("notice") if "n4" in event["text"]]
     assert notice == f"node n4 gets no videos: its {fleet.root} is another one"
+    assert {attempt["host"] for attempt in fleet.events("attempt_ended")} == {"n0"}
+
+
+def test_a_node_that_does_not_answer_holds_up_nobody(fleet: Fleet, nodes: RayCluster) -> None:
+    """The others begin, and a note names it."""
+    nodes.add("s0", num_cpus=2)
+    nodes.suspend("s0")
+    fleet.videos(2)
+    began = time.monotonic()
+    result = fleet.run("--script", fleet.script("leave()"), *_flags(nodes, "--devices", "cpu:1"))
+    assert result.returncode == 0, result.stdout
+    assert time.monotonic() - began < 45  # Ray takes a minute to say that the node is lost
+    assert "node s0 has not answered yet: its lanes join when it does" in result.stdout
     assert {attempt["host"] for attempt in fleet.events("attempt_ended")} == {"n0"}
 
 

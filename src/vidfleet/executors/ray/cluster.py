@@ -185,10 +185,13 @@ def answer(ref: Any, within_s: float) -> Any:  # noqa: ANN401
         return error
 
 
-def answers(refs: Sequence[Any], within_s: float) -> list[Any]:
-    """The same of several at once."""
+def answers(refs: Sequence[Any], within_s: float, after_first_s: float | None = None) -> list[Any]:
+    """The same of several at once; of those that follow the first one within ``after_first_s``, where that is given."""
+    ray = ray_module()
+    if refs and after_first_s is not None:
+        within_s = after_first_s if ray.wait(list(refs), num_returns=1, timeout=within_s)[0] else 0.0
     if refs:
-        ray_module().wait(list(refs), num_returns=len(refs), timeout=within_s)
+        ray.wait(list(refs), num_returns=len(refs), timeout=within_s)
     return [answer(ref, 0.0) for ref in refs]
 
 
@@ -226,6 +229,11 @@ def greeting() -> Callable[[str, Share, str], NodeFacts | str]:
         return look(share, python)
 
     return greet
+
+
+def is_late(answer: Any) -> bool:  # noqa: ANN401
+    """Whether no answer has come yet."""
+    return isinstance(answer, ray_module().exceptions.GetTimeoutError)
 
 
 def why_not(error: Exception) -> str:
