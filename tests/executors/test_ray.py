@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,7 +17,6 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.fleet import Fleet
     from tests.support.ray_cluster import RayCluster
@@ -157,15 +157,18 @@ def test_a_cluster_of_ones_own_needs_no_address_and_leaves_nothing(
     fleet.videos(3)
     script = fleet.script("leave()")
     result = fleet.start("--script", script, "--executor", "ray", "--num-gpus", "2", "--json")
-    fleet.wait_for(lambda: _rays(result.pid), 60)
-    rays = _rays(result.pid)
+    fleet.wait_for(lambda: _session(result.pid), 60)
+    folder, rays = _session(result.pid), _rays(result.pid)
     assert {(ray.environ()["RAY_AUTH_MODE"], len(ray.environ()["RAY_AUTH_TOKEN"])) for ray in rays} == {("token", 64)}
+    assert folder
+    assert folder.is_dir()
     output, _ = result.communicate(timeout=90)
     assert result.returncode == 0, output
     plain = json.loads(output[output.index("\n{") :])
     assert [video["state"] for video in plain["videos"]] == ["done"] * 3
     assert not psutil.wait_procs(rays, 10)[1]
     assert not (tmp_path / ".ray").exists()
+    assert not folder.exists()
     slow = fleet.script("time.sleep(300)", "slow.py")
     runner = fleet.start(
         "--script", slow, "--executor", "ray", "--num-gpus", "2", "--name", "slow", "--existing", "seed"
@@ -194,6 +197,13 @@ def test_a_run_whose_clusters_head_is_lost_ends_in_order(fleet: Fleet) -> None:
     states = {video: state for video, (state, _) in fleet.outcomes().items()}
     assert states == {"v00.mp4": "done", **{f"v0{index}.mp4": "not_started" for index in (1, 2, 3)}}
     assert not fleet.processes()
+
+
+def _session(runner: int) -> Path | None:
+    """Where a runner's Ray writes."""
+    words = [word for ray in _rays(runner) if ray.name() == "raylet" for word in ray.cmdline()]
+    found = [word.partition("=")[2] for word in words if word.startswith("--session_dir=")]
+    return Path(found[0]) if found else None
 
 
 def _rays(runner: int) -> list[psutil.Process]:

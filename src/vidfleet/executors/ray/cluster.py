@@ -124,8 +124,8 @@ def head_patience_s() -> float:
     return max(float(os.environ.get(_RAYS_PATIENCE, "60")) - _TO_END_S, _TO_END_S)
 
 
-def start_here(*, cores: int, visible: Sequence[str], is_amd: bool) -> None:
-    """Start a cluster of this one machine, with these GPUs, that ends with this process."""
+def start_here(*, cores: int, visible: Sequence[str], is_amd: bool) -> Path:
+    """Start a cluster of this one machine, with these GPUs, that ends with this process; the folder that it leaves."""
     ray = ray_module()
     names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES") if is_amd else ("CUDA_VISIBLE_DEVICES",)
     given = {name: ",".join(visible) for name in names} if visible else {}
@@ -139,6 +139,7 @@ def start_here(*, cores: int, visible: Sequence[str], is_amd: bool) -> None:
             )  # fmt: skip
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise SetupError(f"no Ray cluster can be started here\n{_first_lines(error)}") from error
+    return Path(ray._private.worker._global_node.get_session_dir_path())
 
 
 def nodes() -> tuple[Node, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import threading
 import time
 from functools import partial
@@ -26,6 +27,7 @@ from vidfleet.worker.messages import Cancel, Failed, Pause, Prefetch, Resume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from vidfleet.data import Lane
     from vidfleet.executors.base import Ground
@@ -53,6 +55,8 @@ class RayExecutor:
         self._holders: Holders | None = None
         self._kept: list[LaneEvent | Told] = []
         self._is_woken = self._has_joined = False
+        self._litter: Path | None = None
+        """What a cluster that was started here writes: half a MiB below /tmp/ray for each run."""
         self._over = threading.Event()
 
     # ---- before the first video
@@ -89,7 +93,9 @@ class RayExecutor:
     def _start_own(self, lanes: Sequence[Lane]) -> None:
         visible = [lane.device.visible for lane in lanes if lane.device.kind == "gpu"]
         is_amd = any(lane.device.maker == "AMD" for lane in lanes)
-        cluster.start_here(cores=max(cores(), len(lanes)), visible=list(dict.fromkeys(visible)), is_amd=is_amd)
+        self._litter = cluster.start_here(
+            cores=max(cores(), len(lanes)), visible=list(dict.fromkeys(visible)), is_amd=is_amd
+        )
         self._has_joined = True
         (node,) = cluster.nodes()
         each = max(map(visible.count, visible), default=0)
@@ -126,6 +132,7 @@ class RayExecutor:
     def _head_lost(self) -> list[LaneEvent]:
         """Without it nothing can be begun, and after a minute nodes and this process would be ended by Ray."""
         assert self._holders is not None
+        self._litter = None  # it may tell why
         known = [seat for seat in self._pool.seats.values() if seat.is_known]
         self._holders.close(_CLOSE_S)
         self._kept.append(Told("the head of the Ray cluster is lost", is_last=True))
@@ -198,3 +205,5 @@ class RayExecutor:
         if self._has_joined:
             with contextlib.suppress(RuntimeError):
                 cluster.ray_module().shutdown()
+        if self._litter:
+            shutil.rmtree(self._litter, ignore_errors=True)
