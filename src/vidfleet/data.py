@@ -17,7 +17,7 @@ from typing import Literal
 
 State = Literal["done", "up_to_date", "failed", "blocked", "interrupted", "not_started"]
 """How a video ends."""
-StoppedBy = Literal["", "interrupt", "setup", "disk_full", "no_lanes"]
+StoppedBy = Literal["", "interrupt", "setup", "disk_full", "lack_of_lanes"]
 """What ends a run before its time; empty where nothing did."""
 HELPED = "helped"
 """The kind of an attempt that was none, but help for another lane's, and came back in order."""

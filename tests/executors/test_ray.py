@@ -144,6 +144,8 @@ def test_a_gpu_that_others_hold_joins_when_they_let_go(fleet: Fleet, nodes: RayC
     output, _ = runner.communicate(timeout=90)
     assert runner.returncode == 0, output
     assert len(fleet.events("run_started")[0]["lanes"]) == 2 - held
+    what = {1: "only 1 of 2 lanes are", 2: "none of 2 lanes is"}[held]
+    assert f"{what} free on the Ray cluster yet" in output
     assert [event["lane"]["device"]["host"] for event in fleet.events("lane_joined")] == ["n0"] * held
     lanes = {attempt["lane"] for attempt in fleet.events("attempt_ended")}
     assert len(lanes) == 2

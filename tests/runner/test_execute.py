@@ -80,7 +80,7 @@ def test_a_run_for_which_no_lane_is_left_ends_as_others_do(tmp_path: Path) -> No
     """With a summary, a report, and an exit status of its own."""
     summary = execute(_empty_run(tmp_path, Empty()))
     assert [outcome.state for outcome in summary.outcomes] == ["not_started"]
-    assert (summary.stopped_by, summary.exit_status) == ("no_lanes", 3)
+    assert (summary.stopped_by, summary.exit_status) == ("lack_of_lanes", 3)
     assert summary.notices[-1] == "nothing else is started: there is no machine"
     assert summary.run_folder
     assert (summary.run_folder / "report.json").is_file()

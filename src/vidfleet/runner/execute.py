@@ -391,7 +391,7 @@ class Execution:
                     self._queue.give_away(lane)
                     self._tell(LaneOut(lane))
 
-    def _stop_for(self, what: Literal["setup", "disk_full", "no_lanes"], reason: str) -> None:
+    def _stop_for(self, what: Literal["setup", "disk_full", "lack_of_lanes"], reason: str) -> None:
         if not self.stopped_by:
             self.stopped_by = what
             self._notice(f"nothing else is started: {reason}")

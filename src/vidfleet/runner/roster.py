@@ -61,12 +61,12 @@ class Roster:
 
 def heed(
     event: LaneEvent | Told, roster: Roster, devices: Devices, queue: Queue, tell: Callable[[Event], None],
-    say: Callable[[str], None], stop: Callable[[Literal["no_lanes"], str], None],
+    say: Callable[[str], None], stop: Callable[[Literal["lack_of_lanes"], str], None],
 ) -> Progress | Finished | Failed | Lost | Gone | None:  # fmt: skip
     """See which lanes there are now; returns what is told of an attempt, where anything is."""
     if isinstance(event, Told):
         if event.is_last:
-            stop("no_lanes", event.text)
+            stop("lack_of_lanes", event.text)
         else:
             say(event.text)
         return None

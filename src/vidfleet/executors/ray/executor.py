@@ -112,8 +112,10 @@ class RayExecutor:
                     up[event.lane.index], until = event.lane, time.monotonic() + _NO_MORE_COME_S
                 else:
                     self._kept.append(event)
-        if not up and not self._is_woken:
-            self._kept.append(Told(f"none of {expected} lanes is free on the Ray cluster yet: waiting for them"))
+        if len(up) < expected and not self._is_woken:
+            what = f"only {len(up)} of {expected} lanes are" if up else f"none of {expected} lanes is"
+            then = "the others join when they are" if up else "waiting for them"
+            self._kept.append(Told(f"{what} free on the Ray cluster yet: {then}"))
         return tuple(up[index] for index in sorted(up))
 
     def _look(self) -> None:
