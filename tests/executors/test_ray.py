@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from vidfleet.executors.base import Ground, LaneEvent, Lost
+from vidfleet.executors.ray.executor import RayExecutor
+from vidfleet.settings import RunSettings
+from vidfleet.worker.messages import Finished, Start
+from vidfleet.workloads.base import Program
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -105,6 +111,31 @@ def test_a_killed_actors_video_is_tried_again_elsewhere(fleet: Fleet, nodes: Ray
     attempts = [attempt for attempt in fleet.events("attempt_ended") if attempt["video"] == "v00.mp4"]
     assert [attempt["kind"] for attempt in attempts] == ["crash", "done"]
     assert attempts[0]["lane"] != attempts[1]["lane"]
+
+
+def test_an_attempt_that_is_given_to_a_lane_whose_actor_has_just_died_begins_once(
+    nodes: RayCluster, tmp_path: Path
+) -> None:
+    """With the next actor; nobody is told that it was lost."""
+    token = tmp_path / "token"
+    token.write_text("in no other")
+    settings = RunSettings(executor="ray", address=nodes.address, num_gpus=1, lanes=1)
+    with contextlib.closing(RayExecutor(settings.address)) as executor:
+        (lane,) = executor.open(
+            executor.lanes(settings).lanes, "given", Ground(tmp_path, tmp_path, token, b"in no other", ())
+        )
+        for actor in nodes.actors("n0"):
+            actor.kill()
+        while executor._pool.seats[lane.index].actor is not None:
+            executor.wait(0.05)
+        program = Program((sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'a').write('x')"), str(tmp_path))
+        executor.start(lane, Start("a", program, str(tmp_path / "log"), timeout_s=None, grace_s=1.0))
+        told, until = list[object](), time.monotonic() + 30
+        while not any(isinstance(message, Finished) for message in told):
+            assert time.monotonic() < until
+            told += [event.message for event in executor.wait(0.2) if isinstance(event, LaneEvent)]
+    assert [message.attempt for message in told if isinstance(message, Lost | Finished)] == ["", "a"]
+    assert (tmp_path / "ran").read_text() == "x"
 
 
 def _waits(fleet: Fleet) -> bool:

@@ -138,20 +138,21 @@ class Holders:
         seat.actor, seat.is_up = None, False
         seat.waiting.clear()
         seat.deaths += 1
-        self._inbox.when_done(self.sweep(seat), partial(self._swept, seat, _death(error)))
+        self._inbox.when_done(self.sweep(seat), partial(self._swept, seat, seat.attempt, _death(error)))
         return []
 
     def sweep(self, seat: Seat) -> Any:  # noqa: ANN401
         """Have a lane's node end what carries its mark."""
         return cluster.task(sweep, seat.node).remote(f"{self._mark}:{seat.lane.index}")
 
-    def _swept(self, seat: Seat, reason: str, answer: int | Exception) -> Sequence[LaneEvent | Told]:
+    def _swept(self, seat: Seat, attempt: str, reason: str, answer: int | Exception) -> Sequence[LaneEvent | Told]:
         if isinstance(answer, Exception):  # there is no such node any more
             self._fenced.append((seat.asked_at + SURELY_OVER_S if seat.attempt else 0.0, seat))
             return self._lift_fences()
         if seat.deaths > _MOST_DEATHS:
             return self._leave(seat, f"{reason}, again and again")
-        attempt, seat.attempt = seat.attempt, ""
+        if seat.attempt == attempt:  # else it was given since, and waits for the next actor
+            seat.attempt = ""
         self.hold([seat])
         return [LaneEvent(seat.lane, Lost(attempt, reason))] if seat.is_known else []
 
