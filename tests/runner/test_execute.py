@@ -16,6 +16,7 @@ from vidfleet.executors.local import LocalExecutor
 from vidfleet.runner.ledger import all_runs
 from vidfleet.runner.run import execute, prepare
 from vidfleet.runner.show.report import print_summary
+from vidfleet.runner.show.status import print_status
 from vidfleet.runner.stopping import Stop
 from vidfleet.settings import RunSettings
 from vidfleet.workloads.command import Command
@@ -87,6 +88,9 @@ def test_a_run_for_which_no_lane_is_left_ends_as_others_do(tmp_path: Path) -> No
     out = io.StringIO()
     print_summary(summary, out)
     assert "Stopped early: no machine was left for the rest." in out.getvalue()
+    said = io.StringIO()
+    print_status(tmp_path / "root", said)
+    assert "stopped by lack of lanes.\n1 video: 0 done, 1 not started\n" in said.getvalue()
 
 
 def test_a_run_whose_lanes_cannot_be_opened_is_not_taken_for_the_last_one(tmp_path: Path) -> None:
