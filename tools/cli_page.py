@@ -28,7 +28,7 @@ FOOT = """\
 | 0 | every video is done, now or from earlier |
 | 1 | some videos failed or are blocked; the summary says which and why |
 | 2 | the command line is wrong; nothing was touched |
-| 3 | stopped: what is missing would fail every video (`setup`), or the disk is full |
+| 3 | stopped: what is missing would fail every video (`setup`), the disk is full, or a cluster has no machine left |
 | 4 | other runners are at work on all that is left |
 | 129, 130, 143 | stopped by SIGHUP, Ctrl-C, SIGTERM |
 """

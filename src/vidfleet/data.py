@@ -17,6 +17,8 @@ from typing import Literal
 
 State = Literal["done", "up_to_date", "failed", "blocked", "interrupted", "not_started"]
 """How a video ends."""
+StoppedBy = Literal["", "interrupt", "setup", "disk_full", "lack_of_lanes"]
+"""What ends a run before its time; empty where nothing did."""
 HELPED = "helped"
 """The kind of an attempt that was none, but help for another lane's, and came back in order."""
 CLAIM_ENDING, ERROR_ENDING = ".claim", ".error.json"
@@ -282,7 +284,7 @@ class Summary:
     started_at: float
     ended_at: float
     lanes: tuple[Lane, ...] = ()
-    stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
+    stopped_by: StoppedBy = ""
     signal: int = 0
     """The signal that interrupted it."""
     notices: tuple[str, ...] = field(default=())

@@ -7,11 +7,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
+from vidfleet.executors.base import Ground, LaneEvent, Lost
+from vidfleet.executors.ray.executor import RayExecutor
+from vidfleet.settings import RunSettings
+from vidfleet.worker.messages import Finished, Start
+from vidfleet.workloads.base import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,8 +60,12 @@ def _flags(cluster: RayCluster, *more: str) -> tuple[str, ...]:
     return ("--executor", "ray", "--address", cluster.address, *more)
 
 
+def _is_there(fleet: Fleet) -> bool:
+    return any((fleet.root / ".vidfleet" / "runs").glob("*"))
+
+
 def _done(fleet: Fleet) -> int:
-    return len(fleet.events("video_ended")) if list((fleet.root / ".vidfleet" / "runs").glob("*")) else 0
+    return len(fleet.events("video_ended")) if _is_there(fleet) else 0
 
 
 @pytest.mark.slow
@@ -101,10 +113,36 @@ def test_a_killed_actors_video_is_tried_again_elsewhere(fleet: Fleet, nodes: Ray
     assert attempts[0]["lane"] != attempts[1]["lane"]
 
 
+def test_an_attempt_that_is_given_to_a_lane_whose_actor_has_just_died_begins_once(
+    nodes: RayCluster, tmp_path: Path
+) -> None:
+    """With the next actor; nobody is told that it was lost."""
+    token = tmp_path / "token"
+    token.write_text("in no other")
+    settings = RunSettings(executor="ray", address=nodes.address, num_gpus=1, lanes=1)
+    with contextlib.closing(RayExecutor(settings.address)) as executor:
+        (lane,) = executor.open(
+            executor.lanes(settings).lanes, "given", Ground(tmp_path, tmp_path, token, b"in no other", ())
+        )
+        for actor in nodes.actors("n0"):
+            actor.kill()
+        while executor._pool.seats[lane.index].actor is not None:
+            executor.wait(0.05)
+        program = Program((sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'a').write('x')"), str(tmp_path))
+        executor.start(lane, Start("a", program, str(tmp_path / "log"), timeout_s=None, grace_s=1.0))
+        told, until = list[object](), time.monotonic() + 30
+        while not any(isinstance(message, Finished) for message in told):
+            assert time.monotonic() < until
+            told += [event.message for event in executor.wait(0.2) if isinstance(event, LaneEvent)]
+    assert [message.attempt for message in told if isinstance(message, Lost | Finished)] == ["", "a"]
+    assert (tmp_path / "ran").read_text() == "x"
+
+
 def _waits(fleet: Fleet) -> bool:
     """Whether the run has said that it waits for lanes."""
-    runs = (fleet.root / ".vidfleet" / "runs").glob("*")
-    return any(runs) and any("is free on the Ray cluster yet" in event["text"] for event in fleet.events("notice"))
+    return _is_there(fleet) and any(
+        "is free on the Ray cluster yet" in event["text"] for event in fleet.events("notice")
+    )
 
 
 _HOLD_A_GPU = """
@@ -137,23 +175,33 @@ def test_a_gpu_that_others_hold_joins_when_they_let_go(fleet: Fleet, nodes: RayC
     output, _ = runner.communicate(timeout=90)
     assert runner.returncode == 0, output
     assert len(fleet.events("run_started")[0]["lanes"]) == 2 - held
+    what = {1: "only 1 of 2 lanes are", 2: "none of 2 lanes is"}[held]
+    assert f"{what} free on the Ray cluster yet" in output
     assert [event["lane"]["device"]["host"] for event in fleet.events("lane_joined")] == ["n0"] * held
     lanes = {attempt["lane"] for attempt in fleet.events("attempt_ended")}
     assert len(lanes) == 2
 
 
-def test_a_cluster_of_ones_own_needs_no_address_and_leaves_nothing(fleet: Fleet) -> None:
-    """Also where the runner is killed; standard output has nothing but the document."""
+def test_a_cluster_of_ones_own_needs_no_address_and_leaves_nothing(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the runner is killed; standard output has nothing but the document. It is for its owner alone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     fleet.videos(3)
     script = fleet.script("leave()")
     result = fleet.start("--script", script, "--executor", "ray", "--num-gpus", "2", "--json")
-    fleet.wait_for(lambda: _rays(result.pid), 60)
-    rays = _rays(result.pid)
+    fleet.wait_for(lambda: _session(result.pid), 60)
+    folder, rays = _session(result.pid), _rays(result.pid)
+    assert {(ray.environ()["RAY_AUTH_MODE"], len(ray.environ()["RAY_AUTH_TOKEN"])) for ray in rays} == {("token", 64)}
+    assert folder
+    assert folder.is_dir()
     output, _ = result.communicate(timeout=90)
     assert result.returncode == 0, output
     plain = json.loads(output[output.index("\n{") :])
     assert [video["state"] for video in plain["videos"]] == ["done"] * 3
     assert not psutil.wait_procs(rays, 10)[1]
+    assert not (tmp_path / ".ray").exists()
+    assert not folder.exists()
     slow = fleet.script("time.sleep(300)", "slow.py")
     runner = fleet.start(
         "--script", slow, "--executor", "ray", "--num-gpus", "2", "--name", "slow", "--existing", "seed"
@@ -166,6 +214,31 @@ def test_a_cluster_of_ones_own_needs_no_address_and_leaves_nothing(fleet: Fleet)
     fleet.wait_for(lambda: not fleet.processes(), 20)
 
 
+@pytest.mark.slow
+def test_a_run_whose_clusters_head_is_lost_ends_in_order(fleet: Fleet) -> None:
+    """With a summary that says so, a report, and nothing left; what runs is no failure."""
+    fleet.videos(4)
+    script = fleet.script("if stem != 'v00': time.sleep(300)\nleave()")
+    runner = fleet.start("--script", script, "--schedule", "name", "--executor", "ray", "--num-gpus", "2")
+    fleet.wait_for(lambda: _done(fleet), 60)
+    (head,) = [ray for ray in _rays(runner.pid) if ray.name() == "gcs_server"]
+    head.kill()
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 3, output
+    assert "Stopped early: no machine was left for the rest." in output
+    assert "the head of the Ray cluster is lost" in output
+    states = {video: state for video, (state, _) in fleet.outcomes().items()}
+    assert states == {"v00.mp4": "done", **{f"v0{index}.mp4": "not_started" for index in (1, 2, 3)}}
+    assert not fleet.processes()
+
+
+def _session(runner: int) -> Path | None:
+    """Where a runner's Ray writes."""
+    words = [word for ray in _rays(runner) if ray.name() == "raylet" for word in ray.cmdline()]
+    found = [word.partition("=")[2] for word in words if word.startswith("--session_dir=")]
+    return Path(found[0]) if found else None
+
+
 def _rays(runner: int) -> list[psutil.Process]:
     """Ray's own processes below a runner."""
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -176,7 +249,7 @@ def _rays(runner: int) -> list[psutil.Process]:
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root can show a node other files")
 def test_a_node_that_sees_another_root_is_refused(fleet: Fleet, nodes: RayCluster) -> None:
-    """By a clear sentence; the others go on. Where all are such, nothing is begun."""
+    """By a clear sentence; the others go on."""
     hiding = f"mount -t tmpfs none {fleet.root}"
     nodes.add_hidden("n4", hiding, num_cpus=2)
     fleet.videos(2)
@@ -187,12 +260,27 @@ def test_a_node_that_sees_another_root_is_refused(fleet: Fleet, nodes: RayCluste
     assert {attempt["host"] for attempt in fleet.events("attempt_ended")} == {"n0"}
 
 
+def test_a_node_that_does_not_answer_holds_up_nobody(fleet: Fleet, nodes: RayCluster) -> None:
+    """The others begin, and a note names it."""
+    nodes.add("s0", num_cpus=2)
+    nodes.suspend("s0")
+    fleet.videos(2)
+    began = time.monotonic()
+    result = fleet.run("--script", fleet.script("leave()"), *_flags(nodes, "--devices", "cpu:1"))
+    assert result.returncode == 0, result.stdout
+    assert time.monotonic() - began < 45  # Ray takes a minute to say that the node is lost
+    assert "node s0 has not answered yet: its lanes join when it does" in result.stdout
+    assert {attempt["host"] for attempt in fleet.events("attempt_ended")} == {"n0"}
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (("--gpus", "0"), "--gpus names GPUs of one machine"),
         (("--per-gpu", "auto"), "--per-gpu auto is for --executor local"),
         (("--address", "127.0.0.1:1"), "no way to the Ray cluster"),
+        (("--address", "somewhere"), "give HOST:PORT"),
+        (("--address", ":6379"), "give HOST:PORT"),
         (("--address", "ray://somewhere:10001"), "Give the address of the cluster itself"),
         (("--num-gpus", "2", "--devices", "cpu:2"), "exclude each other"),
     ],
@@ -206,6 +294,29 @@ def test_what_cannot_be_had_is_said_before_anything_is_touched(
     assert result.returncode == 2, result.stdout
     assert words in result.stdout
     assert not (fleet.root / ".vidfleet").exists()
+
+
+def test_who_has_no_token_is_told_what_to_do(
+    fleet: Fleet, nodes: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words, and without those that Ray writes meanwhile."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    fleet.videos(1)
+    result = fleet.run("--script", fleet.script("leave()"), *_flags(nodes))
+    assert result.returncode == 2, result.stdout
+    first, second = result.stdout.splitlines()
+    assert first == f"vidfleet: --address {nodes.address}: no way to the Ray cluster"
+    assert "set RAY_AUTH_MODE=token here too" in second
+
+
+def test_an_address_from_the_environment_is_told_as_that(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody shall look for a flag that was not given."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    fleet.videos(1)
+    result = fleet.run("--script", fleet.script("leave()"), "--executor", "ray")
+    assert result.returncode == 2, result.stdout
+    assert result.stdout.startswith("vidfleet: RAY_ADDRESS=127.0.0.1:1: no way to the Ray cluster")
 
 
 def test_a_plan_shows_the_clusters_lanes_and_starts_none(fleet: Fleet, nodes: RayCluster) -> None:

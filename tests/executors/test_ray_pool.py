@@ -6,7 +6,10 @@ import pytest
 
 from vidfleet.data import Device, Lane
 from vidfleet.errors import UsageError
-from vidfleet.executors.ray.cluster import Node
+from vidfleet.executors.base import Told, check_machines
+from vidfleet.executors.ray.cluster import Node, why_no_way
+from vidfleet.executors.ray.holders import Holders
+from vidfleet.executors.ray.inbox import Inbox
 from vidfleet.executors.ray.node import NodeFacts, look
 from vidfleet.executors.ray.pool import Pool, Seat, check, give_gpu, seats_on, share_of
 from vidfleet.settings import RunSettings
@@ -93,10 +96,20 @@ def test_shares_of_a_gpu_and_of_the_processor_add_up_to_no_more_than_there_is() 
 
 def test_nodes_without_what_is_wanted_give_nothing() -> None:
     assert share_of(_node("a", gpus=0), RunSettings(), on_gpus=True) is None
-    assert share_of(_node("a", cores=0), RunSettings(), on_gpus=False) is None
+    assert share_of(_node("a", cores=0, gpus=0), RunSettings(), on_gpus=False) is None
     share = share_of(_node("a", gpus=8), RunSettings(num_gpus=3), on_gpus=True)
     assert share is not None
     assert share.gpus == 3
+
+
+def test_a_gpu_that_comes_to_a_cluster_without_one_gets_lanes() -> None:
+    """Beside those on the processor; unless the user wants the processor."""
+    share = share_of(_node("a", gpus=2), RunSettings(), on_gpus=False)
+    assert share is not None
+    assert share.gpus == 2
+    share = share_of(_node("a", gpus=2), RunSettings(devices="cpu:3"), on_gpus=False)
+    assert share is not None
+    assert (share.gpus, share.cpu_lanes) == (0, 3)
 
 
 def test_a_part_of_a_machine_is_shared_out_without_its_cores() -> None:
@@ -117,6 +130,39 @@ def test_an_interpreter_that_is_not_there_is_seen() -> None:
 def test_gpus_are_not_named_with_ray() -> None:
     with pytest.raises(UsageError, match="--num-gpus 2"):
         check(RunSettings(gpus=("0",)))
+
+
+def test_after_a_quarter_of_an_hour_without_a_lane_the_executor_gives_up() -> None:
+    """And at once where none can come."""
+    holders = Holders(Pool(None), Inbox(), "mark", may_grow=True)
+    told = [holders.look() for _ in range(451)]
+    assert not any(told[:450])
+    assert told[450] == [Told("the Ray cluster has given no lane for 15 minutes", is_last=True)]
+    holders = Holders(Pool(None), Inbox(), "mark", may_grow=False)
+    assert [event.is_last for event in holders.look() if isinstance(event, Told)] == [True]
+
+
+@pytest.mark.ray
+def test_what_kept_us_out_of_a_cluster_is_said_with_what_helps() -> None:
+    pytest.importorskip("ray")
+    failed = RuntimeError("Failed to connect to Ray cluster at 10.0.0.5:6379")
+    written = b"gcs_client.cc:210: Failed to get cluster ID from GCS server: Unauthenticated: RPC error"
+    assert "RAY_AUTH_MODE=token" in why_no_way("10.0.0.5:6379", failed, written)
+    assert why_no_way("10.0.0.5:6379", failed, b"").startswith("Failed to connect to Ray cluster at 10.0.0.5:6379\n")
+    assert "No Ray runs on this machine" in why_no_way("auto", ConnectionError("none"), b"")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        RunSettings(address="auto"), RunSettings(executor="slurm", address="auto"),
+        RunSettings(executor="ray", detach=True), RunSettings(executor="ray", slurm=("gpus=1",)),
+    ],
+)  # fmt: skip
+def test_an_option_of_another_executor_is_refused(settings: RunSettings) -> None:
+    """Who says --detach shall not wait for a run that can't."""
+    with pytest.raises(UsageError, match=f"and this is --executor {settings.executor}"):
+        check_machines(settings)
 
 
 def test_a_lane_on_another_machine_is_called_by_it() -> None:

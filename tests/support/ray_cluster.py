@@ -64,6 +64,10 @@ class RayCluster:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
+    def suspend(self, name: str) -> None:
+        """SIGSTOP to a node's raylet."""
+        psutil.Process(self._raylets[name]).suspend()
+
     def actors(self, name: str) -> list[psutil.Process]:
         """The processes of Ray that hold our lanes on a node."""
         below = psutil.Process(self._raylets[name]).children()

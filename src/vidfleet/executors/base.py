@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vidfleet.worker.lanes import Lanes
     from vidfleet.worker.messages import Start
 
-_BUILT_IN = ("local", "ray")
+_BUILT_IN = ("local", "ray", "slurm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Told:
     """Something about the machines that a person should know."""
 
     text: str
+    is_last: bool = False
+    """No lane is left, and none will come: the run is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Ground:
     """What stands in it, and in no other."""
     videos: tuple[tuple[Path, int], ...]
     """Some videos, with their sizes in bytes."""
+    files: tuple[Path, ...] = ()
+    """What is run on them: a script, and the files that its arguments name."""
 
 
 class Executor(Protocol):
@@ -121,6 +125,13 @@ class Executor(Protocol):
     def close(self) -> None:
         """End all lanes and everything in them; returns when nothing is left."""
         ...
+
+
+def check_machines(settings: RunSettings) -> None:
+    """Raise UsageError where an option is given that another executor than the chosen one would heed."""
+    for option, executor in (("address", "ray"), ("slurm", "slurm"), ("detach", "slurm")):
+        if getattr(settings, option) and settings.executor in _BUILT_IN and settings.executor != executor:
+            raise UsageError(f"--{option} is for --executor {executor}, and this is --executor {settings.executor}")
 
 
 def make_executor(settings: RunSettings) -> Executor:

@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from vidfleet.data import Attempt, Evidence, Lane, Outcome, Task
+from vidfleet.data import Attempt, Evidence, Lane, Outcome, StoppedBy, Task
 from vidfleet.errors import ClaimedError, SetupError, UsageError
 from vidfleet.executors.base import Gone, Lost, Told
 from vidfleet.runner import on_stop
@@ -100,7 +100,7 @@ class Execution:
             begin=self._begin_help, tell=tell, say=self._notice, blame=self._blame,
             log_of=lambda task, lane: folder.log_name(task.video, lane),
         )  # fmt: skip
-        self.stopped_by: Literal["", "interrupt", "setup", "disk_full"] = ""
+        self.stopped_by: StoppedBy = ""
 
     def run(self) -> None:
         """Work until every task has an outcome."""
@@ -124,6 +124,7 @@ class Execution:
                 self._tick(time.time())
                 next_tick = time.monotonic() + _BETWEEN_TICKS_S
         self._deck.clear()
+        self._heed_stop()  # also one that came while no lane was there yet
         for case in self._queue.rest():
             self._leave(case)
 
@@ -255,7 +256,7 @@ class Execution:
     # ---- hearing of them
 
     def _hear(self, event: LaneEvent | Told) -> None:
-        message = heed(event, self.roster, self._devices, self._queue, tell=self._tell, say=self._notice)
+        message = heed(event, self.roster, self._devices, self._queue, self._tell, self._notice, self._stop_for)
         if message is None:
             return
         running = self._running.get(message.attempt)
@@ -390,7 +391,7 @@ class Execution:
                     self._queue.give_away(lane)
                     self._tell(LaneOut(lane))
 
-    def _stop_for(self, what: Literal["setup", "disk_full"], reason: str) -> None:
+    def _stop_for(self, what: Literal["setup", "disk_full", "lack_of_lanes"], reason: str) -> None:
         if not self.stopped_by:
             self.stopped_by = what
             self._notice(f"nothing else is started: {reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vidfleet.executors.base import Gone, Joined, Lost, Told
 from vidfleet.runner.events import LaneJoined, LaneLost, LaneOut
@@ -60,12 +60,15 @@ class Roster:
 
 
 def heed(
-    event: LaneEvent | Told, roster: Roster, devices: Devices, queue: Queue,
-    *, tell: Callable[[Event], None], say: Callable[[str], None],
+    event: LaneEvent | Told, roster: Roster, devices: Devices, queue: Queue, tell: Callable[[Event], None],
+    say: Callable[[str], None], stop: Callable[[Literal["lack_of_lanes"], str], None],
 ) -> Progress | Finished | Failed | Lost | Gone | None:  # fmt: skip
     """See which lanes there are now; returns what is told of an attempt, where anything is."""
     if isinstance(event, Told):
-        say(event.text)
+        if event.is_last:
+            stop("lack_of_lanes", event.text)
+        else:
+            say(event.text)
         return None
     lane, message = event.lane, event.message
     if isinstance(message, Joined):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import vidfleet
 from vidfleet.data import Lane, Outcome, Summary
-from vidfleet.errors import SetupError, UsageError
-from vidfleet.executors.base import Executor, Ground, make_executor
+from vidfleet.errors import SetupError, UsageError, VidfleetError
+from vidfleet.executors.base import Executor, Ground, check_machines, make_executor
 from vidfleet.options import checked
 from vidfleet.runner.adopt import adopt
 from vidfleet.runner.claims import COMMON_NAME, Claims, bury_dead
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 
 
 _VIDEOS_LOOKED_AT = 3
+_FILES_LOOKED_AT = 8
+"""The script is the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ def run(
 def prepare(root: str | os.PathLike[str], workload: Workload, *, settings: RunSettings | None = None) -> Prepared:
     """Find the videos and plan the run; what ``--dry-run`` prints."""
     settings = checked(settings or RunSettings())
+    check_machines(settings)
     check_on_stop(settings)
     if not os.fspath(root):
         raise UsageError("the folder with the videos has an empty name")
@@ -183,10 +187,19 @@ def _needed(prepared: Prepared) -> tuple[Lane, ...]:
 
 
 def _ground(prepared: Prepared, folder: RunFolder) -> Ground:
-    """What other machines have to see: this run's claim, which has a random word in it, and a few videos."""
+    """What other machines have to see: this run's claim, which has a random word in it, a few videos, the script."""
     token = folder.path / COMMON_NAME
     videos = tuple((task.video.path, task.video.size_bytes) for task in prepared.plan.tasks[:_VIDEOS_LOOKED_AT])
-    return Ground(prepared.root, prepared.base, token, token.read_bytes(), videos)
+    files = tuple(path for path in prepared.description.files[:_FILES_LOOKED_AT] if path.is_file())
+    return Ground(prepared.root, prepared.base, token, token.read_bytes(), videos, files)
+
+
+def _open(prepared: Prepared, lanes: tuple[Lane, ...], folder: RunFolder) -> tuple[Lane, ...]:
+    try:
+        return prepared.executor.open(lanes, folder.id, _ground(prepared, folder))
+    except VidfleetError:  # a run that never began shall not be taken for the last one
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 def _used(lanes: Sequence[Lane], outcomes: tuple[Outcome, ...]) -> tuple[Lane, ...]:
@@ -309,7 +322,7 @@ def _work(
     execution = None
     try:
         if tasks:
-            lanes = executor.open(lanes, folder.id, _ground(prepared, folder))
+            lanes = _open(prepared, lanes, folder)
         listeners.tell(_started(prepared, lanes, settled))
         shares = bool(prepared.description.traits.shares)
         if alone := outlasting_in_run(listeners.foretold.forecast, shares=shares):

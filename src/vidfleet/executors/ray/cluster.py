@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
+import tempfile
 import warnings
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import vidfleet
 from vidfleet.errors import SetupError, UsageError
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
 _STORE_BYTES = 100 << 20
 """Nothing of ours goes through Ray's object store; the least that it takes is 75 MiB."""
 _KNOCK_S = 10.0
+_KNOCK_AGAIN_S = 2.0
+_RAYS_PATIENCE = "RAY_gcs_rpc_server_reconnect_timeout_s"
+_TO_END_S = 20.0
+"""So much before Ray ends a runner whose head is lost, the run ends in order."""
+_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -52,44 +60,77 @@ def ray_module() -> Any:  # noqa: ANN401 - Ray has no types of its own
     return ray
 
 
-def join(address: str) -> bool:
-    """Connect to a cluster; False where this process was already. Raises UsageError where there is none."""
+def join(address: str, said: str) -> bool:
+    """Connect to a cluster; False where this process was already. Raises UsageError where there is none.
+
+    ``said`` is how the user gave the address.
+    """
     ray = ray_module()
     if ray.is_initialized():
         return False
     if address.startswith("ray://"):
         raise UsageError(
-            f"--address {address}: videos are staged and published from here, so the runner has to be on the "
+            f"{said}: videos are staged and published from here, so the runner has to be on the "
             "cluster's network\nGive the address of the cluster itself: HOST:6379, or auto on one of its machines."
         )
-    _knock(address)
-    with _signals_kept(), _silenced():
+    if address != "auto":
+        try:
+            _knock(address, _KNOCK_S)  # Ray would try for minutes
+        except ValueError as error:
+            raise UsageError(f"{said}: give HOST:PORT, such as 10.0.0.5:6379, or auto") from error
+        except OSError as error:
+            raise UsageError(f"{said}: no way to the Ray cluster ({error})") from error
+    with _signals_kept(), _silenced(), _stderr_kept() as kept:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise UsageError(
-                f"--address {address}: no way to the Ray cluster\n{_first_lines(error)}\nWhere the cluster wants a "
-                "token, set RAY_AUTH_MODE=token here too, and have the token where Ray looks for it."
-            ) from error
+        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+            kept.seek(0)
+            why = why_no_way(address, error, kept.read())
+            raise UsageError(f"{said}: no way to the Ray cluster\n{why}") from error
     return True
 
 
-def _knock(address: str) -> None:
-    """See whether anybody answers at HOST:PORT: Ray would try for minutes. Raises UsageError where nobody does."""
+def why_no_way(address: str, error: Exception, written: bytes) -> str:
+    """What kept us out, and what helps; ``written`` is what Ray has written to standard error."""
+    if isinstance(error, ray_module().exceptions.AuthenticationError) or b"Unauthenticated" in written:
+        return (
+            "It wants its token of everybody: set RAY_AUTH_MODE=token here too, and have the head's "
+            "~/.ray/auth_token here."
+        )
+    if address == "auto" and isinstance(error, ConnectionError):
+        return "No Ray runs on this machine: start it here, or name the cluster's head, --address HOST:6379."
+    return f"{_first_lines(error)}\nSomething answers there; is it the head of a Ray cluster?"
+
+
+def _knock(address: str, within_s: float) -> None:
+    """Raise OSError where nobody answers at HOST:PORT, ValueError where that is no address."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        return
+    if not host or not 0 < int(port) < 1 << 16:
+        raise ValueError(address)
+    socket.create_connection((host.strip("[]"), int(port)), timeout=within_s).close()
+
+
+def head_answers() -> bool:
+    """Whether anybody listens at the cluster's head; to ask Ray would take until it ends this process."""
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
-    except (OSError, OverflowError) as error:
-        raise UsageError(f"--address {address}: no way to the Ray cluster ({error})") from error
+        _knock(ray_module().get_runtime_context().gcs_address, _KNOCK_AGAIN_S)
+    except OSError:
+        return False
+    return True
 
 
-def start_here(*, cores: int, visible: Sequence[str], is_amd: bool) -> None:
-    """Start a cluster of this one machine, with these GPUs, that ends with this process."""
+def head_patience_s() -> float:
+    """How long a head may be away: shorter than Ray would wait for it, as Ray then ends this process on the spot."""
+    return max(float(os.environ.get(_RAYS_PATIENCE, "60")) - _TO_END_S, _TO_END_S)
+
+
+def start_here(*, cores: int, visible: Sequence[str], is_amd: bool) -> Path:
+    """Start a cluster of this one machine, with these GPUs, that ends with this process; the folder that it leaves."""
     ray = ray_module()
     names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES") if is_amd else ("CUDA_VISIBLE_DEVICES",)
     given = {name: ",".join(visible) for name in names} if visible else {}
+    if not any(os.environ.get(name) for name in _TOKENS) and not Path("~/.ray/auth_token").expanduser().exists():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # Ray would make one that all users here may read
     with _signals_kept(), _silenced(), _environment(given):
         try:
             ray.init(
@@ -98,6 +139,7 @@ def start_here(*, cores: int, visible: Sequence[str], is_amd: bool) -> None:
             )  # fmt: skip
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise SetupError(f"no Ray cluster can be started here\n{_first_lines(error)}") from error
+    return Path(ray._private.worker._global_node.get_session_dir_path())
 
 
 def nodes() -> tuple[Node, ...]:
@@ -144,10 +186,13 @@ def answer(ref: Any, within_s: float) -> Any:  # noqa: ANN401
         return error
 
 
-def answers(refs: Sequence[Any], within_s: float) -> list[Any]:
-    """The same of several at once."""
+def answers(refs: Sequence[Any], within_s: float, after_first_s: float | None = None) -> list[Any]:
+    """The same of several at once; of those that follow the first one within ``after_first_s``, where that is given."""
+    ray = ray_module()
+    if refs and after_first_s is not None:
+        within_s = after_first_s if ray.wait(list(refs), num_returns=1, timeout=within_s)[0] else 0.0
     if refs:
-        ray_module().wait(list(refs), num_returns=len(refs), timeout=within_s)
+        ray.wait(list(refs), num_returns=len(refs), timeout=within_s)
     return [answer(ref, 0.0) for ref in refs]
 
 
@@ -187,6 +232,11 @@ def greeting() -> Callable[[str, Share, str], NodeFacts | str]:
     return greet
 
 
+def is_late(answer: Any) -> bool:  # noqa: ANN401
+    """Whether no answer has come yet."""
+    return isinstance(answer, ray_module().exceptions.GetTimeoutError)
+
+
 def why_not(error: Exception) -> str:
     """Why a node that was asked did not answer, in words."""
     text = str(error)
@@ -224,6 +274,19 @@ def _silenced() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _stderr_kept() -> Iterator[IO[bytes]]:
+    """Into a file goes what Ray's core writes there, past Python: a line a second, for 20 s."""
+    with tempfile.TemporaryFile() as kept:
+        before = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield kept
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 @contextlib.contextmanager

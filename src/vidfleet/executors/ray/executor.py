@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import threading
 import time
 from functools import partial
@@ -26,6 +27,7 @@ from vidfleet.worker.messages import Cancel, Failed, Pause, Prefetch, Resume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from vidfleet.data import Lane
     from vidfleet.executors.base import Ground
@@ -36,6 +38,8 @@ _NO_MORE_COME_S = 5.0
 """At the start: lanes that take longer than so much after the last one join later."""
 _NONE_COMES_S = 10.0
 _CLOSE_S = 15.0
+_OWN_HEAD_S = 3.0
+"""A head on this machine that does not answer at two looks is no more."""
 
 
 class RayExecutor:
@@ -43,6 +47,7 @@ class RayExecutor:
 
     def __init__(self, address: str = "") -> None:
         self._address = address or os.environ.get("RAY_ADDRESS", "")
+        self._said = f"--address {address}" if address else f"RAY_ADDRESS={self._address}"
         self._is_own = self._address in ("", "local")
         self._inbox = Inbox()
         self._pool = Pool(None)
@@ -50,6 +55,8 @@ class RayExecutor:
         self._holders: Holders | None = None
         self._kept: list[LaneEvent | Told] = []
         self._is_woken = self._has_joined = False
+        self._litter: Path | None = None
+        """What a cluster that was started here writes: half a MiB below /tmp/ray for each run."""
         self._over = threading.Event()
 
     # ---- before the first video
@@ -61,7 +68,7 @@ class RayExecutor:
             cluster.ray_module()  # said now where it is not there
             return make_lanes(settings)
         self._pool.most = settings.lanes
-        self._has_joined = cluster.join(self._address)
+        self._has_joined = cluster.join(self._address, self._said)
         self._survey = Survey(settings, self._pool, self._inbox)
         try:
             notices = self._survey.take_in()
@@ -72,7 +79,7 @@ class RayExecutor:
 
     def open(self, lanes: Sequence[Lane], mark: str, ground: Ground) -> tuple[Lane, ...]:
         """See :class:`~vidfleet.executors.base.Executor`."""
-        self._holders = Holders(self._pool, self._inbox, mark)
+        self._holders = Holders(self._pool, self._inbox, mark, may_grow=self._survey is not None)
         if self._survey is None:
             self._start_own(lanes)
         else:
@@ -86,7 +93,9 @@ class RayExecutor:
     def _start_own(self, lanes: Sequence[Lane]) -> None:
         visible = [lane.device.visible for lane in lanes if lane.device.kind == "gpu"]
         is_amd = any(lane.device.maker == "AMD" for lane in lanes)
-        cluster.start_here(cores=max(cores(), len(lanes)), visible=list(dict.fromkeys(visible)), is_amd=is_amd)
+        self._litter = cluster.start_here(
+            cores=max(cores(), len(lanes)), visible=list(dict.fromkeys(visible)), is_amd=is_amd
+        )
         self._has_joined = True
         (node,) = cluster.nodes()
         each = max(map(visible.count, visible), default=0)
@@ -103,16 +112,35 @@ class RayExecutor:
                     up[event.lane.index], until = event.lane, time.monotonic() + _NO_MORE_COME_S
                 else:
                     self._kept.append(event)
-        if not up and not self._is_woken:
-            self._kept.append(Told(f"none of {expected} lanes is free on the Ray cluster yet: waiting for them"))
+        if len(up) < expected and not self._is_woken:
+            what = f"only {len(up)} of {expected} lanes are" if up else f"none of {expected} lanes is"
+            then = "the others join when they are" if up else "waiting for them"
+            self._kept.append(Told(f"{what} free on the Ray cluster yet: {then}"))
         return tuple(up[index] for index in sorted(up))
 
     def _look(self) -> None:
         """In a thread of its own, as the head of a cluster may take its time to answer."""
+        patience_s, silent_since = cluster.head_patience_s() if self._survey else _OWN_HEAD_S, None
         while not self._over.wait(BETWEEN_LOOKS_S):
-            self._inbox.put(partial(self._looked, cluster.nodes_or_none() if self._survey else ()))
+            if cluster.head_answers():
+                silent_since = None
+                self._inbox.put(partial(self._looked, cluster.nodes_or_none() if self._survey else ()))
+                continue
+            silent_since = silent_since or time.monotonic()
+            if time.monotonic() - silent_since > patience_s:
+                self._inbox.put(self._head_lost)
+                return
 
-    def _looked(self, found: Sequence[cluster.Node]) -> list[LaneEvent]:
+    def _head_lost(self) -> list[LaneEvent]:
+        """Without it nothing can be begun, and after a minute nodes and this process would be ended by Ray."""
+        assert self._holders is not None
+        self._litter = None  # it may tell why
+        known = [seat for seat in self._pool.seats.values() if seat.is_known]
+        self._holders.close(_CLOSE_S)
+        self._kept.append(Told("the head of the Ray cluster is lost", is_last=True))
+        return [LaneEvent(seat.lane, Gone(seat.attempt, "the head of the Ray cluster is lost")) for seat in known]
+
+    def _looked(self, found: Sequence[cluster.Node]) -> list[LaneEvent | Told]:
         assert self._holders is not None
         if self._survey:
             self._survey.welcome(found, self._holders.hold)
@@ -179,3 +207,5 @@ class RayExecutor:
         if self._has_joined:
             with contextlib.suppress(RuntimeError):
                 cluster.ray_module().shutdown()
+        if self._litter:
+            shutil.rmtree(self._litter, ignore_errors=True)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vidfleet.errors import LaneError
-from vidfleet.executors.base import Gone, Joined, LaneEvent, Lost
+from vidfleet.executors.base import Gone, Joined, LaneEvent, Lost, Told
 from vidfleet.executors.ray import cluster
 from vidfleet.executors.ray.lane_actor import ORDERS, LaneActor, News
 from vidfleet.executors.ray.node import sweep
@@ -26,6 +26,8 @@ from vidfleet.worker.messages import Failed, Finished
 from vidfleet.worker.process import THREAD_VARIABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vidfleet.executors.ray.inbox import Inbox
     from vidfleet.executors.ray.lane_actor import Bound, Order
     from vidfleet.executors.ray.pool import Pool
@@ -52,8 +54,9 @@ class _Answered:
 class Holders:
     """What happens to a seat between its taking and its end."""
 
-    def __init__(self, pool: Pool, inbox: Inbox, mark: str) -> None:
-        self._pool, self._inbox, self._mark = pool, inbox, mark
+    def __init__(self, pool: Pool, inbox: Inbox, mark: str, *, may_grow: bool) -> None:
+        """``may_grow``: whether nodes may join."""
+        self._pool, self._inbox, self._mark, self._may_grow = pool, inbox, mark, may_grow
         self._answered: queue.SimpleQueue[_Answered | None] = queue.SimpleQueue()
         threading.Thread(target=self._keep_asking, name="news", daemon=True).start()
         self._fenced: list[tuple[float, Seat]] = []
@@ -135,26 +138,27 @@ class Holders:
         seat.actor, seat.is_up = None, False
         seat.waiting.clear()
         seat.deaths += 1
-        self._inbox.when_done(self.sweep(seat), partial(self._swept, seat, _death(error)))
+        self._inbox.when_done(self.sweep(seat), partial(self._swept, seat, seat.attempt, _death(error)))
         return []
 
     def sweep(self, seat: Seat) -> Any:  # noqa: ANN401
         """Have a lane's node end what carries its mark."""
         return cluster.task(sweep, seat.node).remote(f"{self._mark}:{seat.lane.index}")
 
-    def _swept(self, seat: Seat, reason: str, answer: int | Exception) -> list[LaneEvent]:
+    def _swept(self, seat: Seat, attempt: str, reason: str, answer: int | Exception) -> Sequence[LaneEvent | Told]:
         if isinstance(answer, Exception):  # there is no such node any more
             self._fenced.append((seat.asked_at + SURELY_OVER_S if seat.attempt else 0.0, seat))
             return self._lift_fences()
         if seat.deaths > _MOST_DEATHS:
             return self._leave(seat, f"{reason}, again and again")
-        attempt, seat.attempt = seat.attempt, ""
+        if seat.attempt == attempt:  # else it was given since, and waits for the next actor
+            seat.attempt = ""
         self.hold([seat])
         return [LaneEvent(seat.lane, Lost(attempt, reason))] if seat.is_known else []
 
-    def _lift_fences(self) -> list[LaneEvent]:
+    def _lift_fences(self) -> list[LaneEvent | Told]:
         """Tell of lanes on lost nodes, once nothing of them can be at work any more."""
-        now, events = time.monotonic(), list[LaneEvent]()
+        now, events = time.monotonic(), list[LaneEvent | Told]()
         lifted = [seat for over_at, seat in self._fenced if over_at <= now]
         self._fenced = [(over_at, seat) for over_at, seat in self._fenced if over_at > now]
         for seat in lifted:
@@ -162,16 +166,20 @@ class Holders:
             events += self._leave(seat, f"node {seat.node.name} was lost")
         return events
 
-    def _leave(self, seat: Seat, reason: str) -> list[LaneEvent]:
+    def _leave(self, seat: Seat, reason: str) -> list[LaneEvent | Told]:
         """A lane is no more; others may be taken in its place."""
         cluster.kill(seat.actor)
         seat.actor, seat.is_up = None, False
         self._pool.drop(seat)
         self.hold(self._pool.fill())
-        return [LaneEvent(seat.lane, Gone(seat.attempt, reason))] if seat.is_known else []
+        if seat.is_known:
+            return [LaneEvent(seat.lane, Gone(seat.attempt, reason))]
+        return [Told(f"{seat.lane.label} gives no lane: {reason}")]
 
-    def look(self) -> list[LaneEvent]:
-        """Look at all of them, every ``BETWEEN_LOOKS_S``; raises LaneError where there were none for too long."""
+    def look(self) -> list[LaneEvent | Told]:
+        """Look at all of them, every ``BETWEEN_LOOKS_S``; the last word, where there were none for too long."""
+        if not self._pool.seats and not self._may_grow:
+            return [Told("Ray on this machine is lost, or gives no lane any more", is_last=True)]
         events = self._lift_fences()
         for seat in list(self._pool.seats.values()):
             seat.silent += 1
@@ -184,10 +192,7 @@ class Holders:
         self._looks_without_lanes = 0 if has_lanes else self._looks_without_lanes + 1
         if self._looks_without_lanes > _WITHOUT_LANES_LOOKS:
             minutes = self._looks_without_lanes * BETWEEN_LOOKS_S / 60
-            raise LaneError(
-                f"the Ray cluster has given no lane for {minutes:.0f} minutes\nWhat is done is done: start it again "
-                "when there are machines."
-            )
+            events.append(Told(f"the Ray cluster has given no lane for {minutes:.0f} minutes", is_last=True))
         return events
 
     # ---- the end
@@ -216,6 +221,7 @@ def _variables() -> tuple[tuple[str, str], ...]:
 
 def _death(error: BaseException) -> str:
     """How an actor died, in a sentence."""
+    error = getattr(error, "cause", None) or error  # what it has raised itself comes in an exception of Ray's
     if isinstance(error, LaneError):
         return str(error).splitlines()[0]
     text = " ".join(str(error).split())

@@ -107,12 +107,19 @@ def _trouble(ground: Ground) -> str:
                 return f"its {path} is another one"
         except OSError as error:
             return f"it does not see {path} ({error.strerror})"
+    for path in ground.files:
+        if not path.is_file():
+            return f"it does not see {path}"
+    return _cannot_write(ground.token.parent)
+
+
+def _cannot_write(folder: Path) -> str:
     try:
-        probe = ground.token.with_name(f"probe-{os.uname().nodename}-{os.getpid()}")
+        probe = folder / f"probe-{os.uname().nodename}-{os.getpid()}"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        return f"it cannot write in {ground.token.parent} ({error.strerror})"
+        return f"it cannot write in {folder} ({error.strerror})"
     return ""
 
 

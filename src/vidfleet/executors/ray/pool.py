@@ -55,8 +55,12 @@ def check(settings: RunSettings) -> None:
 
 
 def share_of(node: Node, settings: RunSettings, *, on_gpus: bool) -> Share | None:
-    """What is wanted of a node; nothing where it has none of it."""
+    """What is wanted of a node; nothing where it has none of it.
+
+    Without ``on_gpus`` a node with GPUs is asked for them all the same: it has come to a cluster that had none.
+    """
     assert isinstance(settings.per_gpu, int)
+    on_gpus = on_gpus or (bool(node.gpus) and not settings.devices)
     gpus = min(node.gpus, settings.num_gpus or node.gpus) if on_gpus else 0
     if (on_gpus and not gpus) or not (on_gpus or node.cores):
         return None

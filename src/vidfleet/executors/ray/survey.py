@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 
 _ANSWER_S = 120.0
 """A node starts a process for its first question; a busy one takes its time."""
+_LATE_S = 10.0
+"""One that takes so much longer than another is not waited for: it is asked again, and joins. It looks for 5 s."""
+_NO_NODES = "It has no node with processors or GPUs for Ray: start some (ray start --address HEAD:6379)."
 
 
 class Survey:
-    """Asks all nodes that are there at the start, and waits for them; then each that comes, without waiting."""
+    """Asks all nodes that are there at the start, and waits for them; then those that come or were late, without."""
 
     def __init__(self, settings: RunSettings, pool: Pool, inbox: Inbox) -> None:
         self._settings, self._pool, self._inbox = settings, pool, inbox
         self._on_gpus = False
+        """Whether nodes without a GPU give no lanes."""
         self._known: set[str] = set()
         """Identities of nodes that were asked."""
         self._ground: Ground | None = None
@@ -47,32 +51,40 @@ class Survey:
         asked = [(node, share, self._greet(node, share)) for node in nodes if (share := self._share_of(node))]
         self._known = {node.id for node in nodes}
         by_node, sentences = list[list["Seat"]](), list[str]()
-        answers = cluster.answers([ref for _, _, ref in asked], _ANSWER_S)
+        answers = cluster.answers([ref for _, _, ref in asked], _ANSWER_S, _LATE_S)
         for (node, share, _), answer in zip(asked, answers, strict=True):
             seats = _judge(node, share, answer)
-            if isinstance(seats, str):
+            if cluster.is_late(answer):
+                sentences.append(self._ask_again(node))
+            elif isinstance(seats, str):
                 sentences.append(seats)
             else:
                 by_node.append(seats)
         if not by_node:
-            raise UsageError("\n".join(["no node of the Ray cluster can have lanes", *sentences]))
+            raise UsageError("\n".join(["no node of the Ray cluster can have lanes", *(sentences or [_NO_NODES])]))
         self._pool.add(by_node)
+        if not self._on_gpus and not self._settings.devices:
+            sentences.append("no node of the Ray cluster has a GPU: the videos run on the processor")
         return tuple(sentences)
 
     def refuse_blind(self, ground: Ground) -> list[Told]:
         """Take the seats from nodes that don't see what the runner sees; raises SetupError where none does."""
         self._ground = ground
         nodes = self._pool.nodes()
-        answers = cluster.answers([self._see(node, ground) for node in nodes], _ANSWER_S)
+        answers = cluster.answers([self._see(node, ground) for node in nodes], _ANSWER_S, _LATE_S)
         sentences = []
         for node, answer in zip(nodes, answers, strict=True):
             if trouble := _trouble(answer):
-                sentences.append(_refused(node, trouble))
+                sentences.append(self._ask_again(node) if cluster.is_late(answer) else _refused(node, trouble))
                 self._pool.refuse(node.id)
         self._pool.fill()
         if not self._pool.seats:
             raise SetupError("\n".join(["no node of the Ray cluster sees the videos as this machine does", *sentences]))
         return [Told(sentence) for sentence in sentences]
+
+    def _ask_again(self, node: cluster.Node) -> str:
+        self._known.discard(node.id)  # at the next look it counts as one that has come
+        return f"node {node.name} has not answered yet: its lanes join when it does"
 
     def welcome(self, found: Sequence[cluster.Node], then: Callable[[list[Seat]], None]) -> None:
         """Ask nodes that are new; ``then`` gets seats that were taken into use for them."""

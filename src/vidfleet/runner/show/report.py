@@ -40,6 +40,7 @@ _STOPPED = {
     "interrupt": "Interrupted.",
     "setup": "Stopped early: what is missing here fails every video.",
     "disk_full": "Stopped early: the disk is full.",
+    "lack_of_lanes": "Stopped early: no machine was left for the rest.",
 }
 
 

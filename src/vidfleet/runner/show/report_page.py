@@ -55,6 +55,7 @@ _STANDING = {
     "interrupt": "Interrupted: the same command again runs what is left.",
     "setup": "Stopped early: what is missing here fails every video.",
     "disk_full": "Stopped early: the disk is full.",
+    "lack_of_lanes": "Stopped early: no machine was left for the rest.",
 }
 
 

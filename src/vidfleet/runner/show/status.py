@@ -125,6 +125,7 @@ def _write_state(page: Page, run: RunFolder, board: Board, now: float) -> None:
         f"{board.counts['interrupted']} interrupted" if board.counts["interrupted"] else "",
         f"{len(board.running)} running" if board.running else "",
         f"{waiting} waiting" if waiting > 0 else "",
+        f"{board.counts['not_started']} not started" if board.counts["not_started"] else "",
         f"{board.counts['up_to_date']} up to date" if board.counts["up_to_date"] else "",
     ]
     page.line(f"{plural(board.videos, 'video')}: " + ", ".join(filter(None, counts)))
