@@ -199,6 +199,11 @@ def notices(settings: SpeakersSettings, chosen: Models, words: WordsChoice) -> l
             "The weights that tell faces apart (sface) are not here and cannot be fetched; so each face track is a "
             "person of its own. With --face-embedder sface this says how to get them."
         )
+    if settings.follows_masks and not count_gpus():
+        found.append(
+            "SAM 2 runs on the processor here, where a picture takes seconds; on a GPU dozens take one second. "
+            "--sam2-when never goes by boxes alone."
+        )
     idle = [
         max(item.metadata["also"], key=len)
         for item in fields(OldSettings)
