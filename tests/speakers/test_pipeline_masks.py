@@ -139,3 +139,9 @@ def test_masks_without_a_model_are_refused_with_the_way_out() -> None:
         read_settings(["--masks"])
     with pytest.raises(UsageError, match="--sam2 auto"):
         read_settings(["--masks", "--sam2", "tiny", "--sam2-when", "never"])
+
+
+def test_masks_in_every_frame_without_a_model_are_refused_too() -> None:
+    with pytest.raises(UsageError, match="--sam2 auto"):
+        read_settings(["--sam2-when", "always"])
+    read_settings(["--sam2-when", "never"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PINNED = SAM2.revisions["facebook/sam2.1-hiera-tiny"]
-SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+NO_TENSORS = (2).to_bytes(8, "little") + b"{}"
+"""A whole safetensors file."""
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +33,7 @@ def make(folder: Path, *, model_type: str = "sam2_video") -> Path:
     """As much of a model as finding one looks at."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
-    (folder / "model.safetensors").touch()
+    (folder / "model.safetensors").write_bytes(NO_TENSORS)
     return folder
 
 
@@ -69,7 +71,7 @@ def test_of_the_hubs_cache_the_pinned_commit_is_taken(hub: Path) -> None:
     assert find_sam2(str(model)) == found, "lanes are given the folder, and know the model by it"
     method = sam2_method(found)
     assert method.name == f"SAM 2.1 hiera-tiny (facebook/sam2.1-hiera-tiny@{PINNED})"
-    assert method.sha256 == SHA256_OF_NOTHING
+    assert method.sha256 == hashlib.sha256(NO_TENSORS).hexdigest()
 
 
 def test_another_commit_is_taken_where_it_is_asked_for(hub: Path) -> None:
@@ -115,3 +117,36 @@ def test_offline_the_command_fetches_what_is_looked_for_and_no_more() -> None:
     command = f"    hf download facebook/sam2.1-hiera-tiny config.json model.safetensors --revision {PINNED}"
     assert f"{command}\n" in str(refused.value)
     assert f"{command} --local-dir DIR" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"",
+        NO_TENSORS[:9],
+        NO_TENSORS + b"more",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:48c1\n",
+        (58).to_bytes(8, "little") + b'{"a": {"dtype": "F32", "shape": [2], "data_offsets":[0,8]}}'[:58] + b"half",
+        (4).to_bytes(8, "little") + b"[17]",
+    ],
+)
+def test_weights_that_were_not_copied_as_a_whole_are_refused_before_a_video_is_touched(
+    tmp_path: Path, damaged: bytes
+) -> None:
+    (make(tmp_path / "sam2-mine") / "model.safetensors").write_bytes(damaged)
+    with pytest.raises(WeightsError, match=r"(?s)model\.safetensors is damaged.*Fetch it again"):
+        find_sam2(str(tmp_path / "sam2-mine"))
+
+
+def test_a_file_is_no_model_and_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "sam2.1_hiera_tiny.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="is a file; a SAM 2 video model for transformers is a folder"):
+        find_sam2("weights/sam2.1_hiera_tiny.pt")
+
+
+@pytest.mark.parametrize("wanted", ["", "~nobody-of-this-name/sam2"])
+def test_what_names_nothing_is_refused_with_the_names_that_are_known(wanted: str) -> None:
+    with pytest.raises(UsageError, match="Known are tiny, small, base-plus, large"):
+        find_sam2(wanted)

@@ -184,7 +184,9 @@ def test_the_record_names_the_model_and_its_weights(folder: Path, segmenter: Sam
 
 
 @needs_sam2
-@pytest.mark.parametrize("damage", ["cut short", "no weights", "a weight is missing", "other sizes", "no config"])
+@pytest.mark.parametrize(
+    "damage", ["cut short", "no weights", "a weight is missing", "other sizes", "no config", "no number"]
+)
 def test_a_damaged_model_is_named_with_what_mends_it(folder: Path, tmp_path: Path, damage: str) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -197,6 +199,8 @@ def test_a_damaged_model_is_named_with_what_mends_it(folder: Path, tmp_path: Pat
         weights.unlink()
     elif damage == "a weight is missing":
         save_file({name: of for name, of in load_file(weights).items() if "no_memory" not in name}, weights)
+    elif damage == "no number":
+        config.write_text(json.dumps(json.loads(config.read_bytes()) | {"num_maskmem": "seven"}))
     elif damage == "other sizes":
         config.write_text(json.dumps(json.loads(config.read_bytes()) | {"mask_downsampler_embed_dim": 64}))
     else:

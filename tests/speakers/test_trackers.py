@@ -151,6 +151,13 @@ def test_a_face_that_turns_away_for_a_second_keeps_its_track_and_its_place() -> 
     np.testing.assert_allclose(track.boxes(), wanted, atol=1)  # by its mask, not on a straight line
 
 
+@pytest.mark.parametrize("missed", [0, 2, 3, 30])
+def test_a_face_that_turns_away_keeps_its_track_however_few_frames_boxes_may_miss(missed: int) -> None:
+    scene = Scene([Actor(RED, still(60), turned=range(40, 52))])
+    tracker = MaskTracker(TrackRules(missed=missed), PaintedSegmenter(), when="hard", clock=StageClock())
+    assert [track.length for track in follow(scene, 100, tracker)] == [100]
+
+
 def test_a_face_behind_something_for_less_than_a_second_keeps_its_track() -> None:
     pillar = Actor((0, 200, 0), still(140, 60), turned=range(10_000))  # in front, and no face
     scene = Scene([Actor(RED, lambda frame: (20.0 + 3.2 * frame, 60.0)), pillar])

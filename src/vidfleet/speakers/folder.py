@@ -57,10 +57,10 @@ def process_folder(folder: Path, settings: SpeakersSettings) -> int:
     Raises UsageError where there is no video, and SetupError where a model cannot be had.
     """
     videos = _videos(folder)
-    for notice in models.notices(settings, models.choose(settings), models.choose_words(settings)):
-        _say(notice)
     speakers = Speakers(settings)
     speakers.setup("cuda" if count_gpus() else "cpu")
+    for notice in models.notices(settings, models.choose(settings), models.choose_words(settings)):
+        _say(notice)
     failed = [video for video in videos if not _succeeds(speakers, video)]
     _say(f"{len(videos) - len(failed)} of {len(videos)} videos done in {folder}")
     return int(bool(failed))

@@ -74,9 +74,11 @@ def find_model(kind: ModelKind, wanted: str, *, weights: Path | None = None) -> 
     cache. Raises :class:`UsageError` for a name that means no model, and :class:`WeightsError` for a folder that
     holds none.
     """
-    path = Path(wanted).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(wanted))  # noqa: PTH111 - pathlib's raises RuntimeError where it knows no home
+    if wanted and path.is_dir():
         return _in_folder(kind, kind.check(path.resolve()))
+    if path.is_file():
+        raise UsageError(f"{kind.option} {wanted} is a file; a {kind.form} is a folder.")
     name, _, _ = wanted.partition("@")
     repository(kind, wanted)
     named = os.environ.get("VIDFLEET_WEIGHTS")

@@ -330,6 +330,8 @@ def check(settings: SpeakersSettings) -> SpeakersSettings:
         raise UsageError("--start and --duration: only 0, whole videos are processed. Cut the video before.")
     if settings.masks and not settings.follows_masks:
         raise UsageError("--masks writes what a SAM 2 model makes, and none is asked for. Name one: --sam2 auto")
+    if settings.sam2 is None and settings.sam2_when == "always":
+        raise UsageError("--sam2-when always asks a SAM 2 model, and none is named. Name one: --sam2 auto")
     return _spelt_out(settings) if settings.lean else settings
 
 

@@ -146,10 +146,13 @@ class Tracker:
 
 def match(faces: Sequence[Face], tracks: Sequence[GrowingTrack], *, above: float) -> dict[int, GrowingTrack]:
     """Which face continues which track by the overlap of boxes: index of the face → track."""
-    if not faces or not tracks:
-        return {}
-    overlaps = overlap(np.array([face.box for face in faces]), np.array([track.last_box for track in tracks]))
-    return {row: tracks[column] for row, column in best_pairs(overlaps, above=above)}
+    return {row: tracks[column] for row, column in best_pairs(overlaps(faces, tracks), above=above)}
+
+
+def overlaps(faces: Sequence[Face], tracks: Sequence[GrowingTrack]) -> NDArray[np.float64]:
+    """How much each face overlaps each track's last box: (faces, tracks)."""
+    boxes = [face.box for face in faces], [track.last_box for track in tracks]
+    return overlap(*(np.array(some).reshape(-1, 4) for some in boxes))
 
 
 def best_pairs(shared: NDArray[np.float64], *, above: float) -> list[tuple[int, int]]:

@@ -52,11 +52,11 @@ def doubts_of(window: Sequence[Looked], tracks: Iterable[GrowingTrack], rules: T
     for looked in window:
         frame = looked.frame.index
         _go_on(known, looked.faces, frame, rules, found)
+        if any(_breaks_off(one, looked, after=min(LOST, rules.missed)) for one in known):
+            found.add("break")
         known = [one for one in known if frame - one.frame <= rules.missed]
         if _any_meet([one.box for one in known if one.looks >= KNOWN]):
             found.add("meet")
-        if any(_breaks_off(one, looked) for one in known):
-            found.add("break")
     return frozenset(found)
 
 
@@ -83,8 +83,8 @@ def _any_meet(boxes: Sequence[Box]) -> bool:
     return bool((np.triu(overlap(np.array(boxes), np.array(boxes)), k=1) > MEET).any())
 
 
-def _breaks_off(one: _Known, looked: Looked) -> bool:
-    if one.looks < KNOWN or looked.frame.index - one.frame <= LOST:
+def _breaks_off(one: _Known, looked: Looked, *, after: int) -> bool:
+    if one.looks < KNOWN or looked.frame.index - one.frame <= after:
         return False
     height, width = looked.frame.bgr.shape[:2]
     x1, y1, x2, y2 = one.box

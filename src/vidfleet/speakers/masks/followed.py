@@ -15,7 +15,7 @@ import numpy as np
 
 from vidfleet.speakers.boxes import Box, overlap
 from vidfleet.speakers.masks.doubts import LOST, MEET
-from vidfleet.speakers.tracks import best_pairs, match
+from vidfleet.speakers.tracks import best_pairs, match, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +52,8 @@ class _Object:
     """How many the mask had then."""
     between: dict[int, Box] = field(default_factory=dict)
     """Since then, by frame: where the face must be, by its mask."""
+    is_lost: bool = False
+    """The face was found, and not in its mask: that is not to be believed, and is prompted anew where that can be."""
 
 
 class FollowedFaces:
@@ -106,38 +108,46 @@ class FollowedFaces:
             self.masks = self._segmentation.push(looked.frame.bgr, prompts)
 
     def _prompts(self, faces: Sequence[Face]) -> dict[int, Box]:
-        """The faces of tracks that are no objects yet, where they are clear of all others."""
-        loose = [track for track in self._tracker.open if track.number not in self._objects]
+        """The faces of tracks that are no objects yet, or no longer, where they are clear of all others."""
+        known = self._objects
+        loose = [track for track in self._tracker.open if track.number not in known or known[track.number].is_lost]
         boxes = np.array([face.box for face in faces]).reshape(-1, 4)
         meets = overlap(boxes, boxes) - np.eye(len(boxes)) > MEET
         found = match(faces, loose, above=self._tracker.rules.overlap)
         clear = [index for index, track in found.items() if track.detections >= FIRM and not meets[index].any()]
         clear.sort(key=lambda index: -_area(faces[index].box))
+        for index in clear:
+            self._forget(found[index].number)
         return {found[index].number: faces[index].box for index in clear[: max(MOST - len(self._objects), 0)]}
 
     def _give(self, looked: Looked) -> list[GrowingTrack]:
         """Give each face to its track: by the masks, else by boxes to tracks that no mask speaks for."""
         open_, faces = self._tracker.open, looked.faces
-        covered = self._coverage(faces, open_)
-        taken = {row: open_[column] for row, column in best_pairs(covered, above=COVERED)}
-        free = [index for index in range(len(faces)) if index not in taken]
-        silent = [track for track in open_ if track not in taken.values() and self._is_silent(track, looked)]
-        alone = [index for index in free if not (covered[index] > COVERED).any()]
-        by_box = match([faces[index] for index in alone], silent, above=self._tracker.rules.overlap)
-        taken |= {alone[index]: track for index, track in by_box.items()}
+        covered, near = self._coverage(faces, open_), overlaps(faces, open_)
+        by_mask = best_pairs(np.where(covered > COVERED, covered + near, 0.0), above=COVERED)
+        taken = {row: open_[column] for row, column in by_mask}
         for index, track in taken.items():
             self._continue(track, faces[index])
+        free = [index for index in range(len(faces)) if index not in taken]
+        loose = [track for track in open_ if track not in taken.values() and self._goes_by_box(track, looked)]
+        by_box = match([faces[index] for index in free], loose, above=self._tracker.rules.overlap)
+        for at, track in by_box.items():
+            self._continue_by_box(track, faces[free[at]])
+        taken |= {free[at]: track for at, track in by_box.items()}
         for track in open_:
             if track.last_seen < looked.frame.index:
                 self._remember(track, looked.frame.index)
         followed = [track for track in open_ if track.number in self._objects]
         new = [face for index, face in enumerate(faces) if index not in taken]
         begun = self._tracker.go_on(looked.frame.index, new, held=followed, longer=HELD)
-        ended = [track.number for track in followed if track.closed]
-        self._segmentation.forget(ended)
-        for number in ended:
-            del self._objects[number]
+        for track in followed:
+            if track.closed:
+                self._forget(track.number)
         return begun
+
+    def _forget(self, number: int) -> None:
+        if self._objects.pop(number, None):
+            self._segmentation.forget([number])
 
     def _coverage(self, faces: Sequence[Face], tracks: Sequence[GrowingTrack]) -> NDArray[np.float64]:
         """The share of each face's box that each track's mask covers: (faces, tracks)."""
@@ -154,19 +164,22 @@ class FollowedFaces:
         mask = self.masks.get(number)
         return mask if mask is not None and mask.score > 0 and number in self._objects else None
 
-    def _is_silent(self, track: GrowingTrack, looked: Looked) -> bool:
-        """Whether no mask says where the track's face is: then its last box does, for a few frames."""
-        if track.number not in self._objects:
-            return True
-        is_lost = self._visible(track.number) is None
-        return is_lost and looked.frame.index - track.last_seen <= LOST
+    def _goes_by_box(self, track: GrowingTrack, looked: Looked) -> bool:
+        """Whether a face may be the track's that is not in its mask: it has none, or was seen a moment ago."""
+        return track.number not in self._objects or looked.frame.index - track.last_seen <= LOST
 
     def _continue(self, track: GrowingTrack, face: Face) -> None:
-        known = self._objects.get(track.number)
-        track.add(face, known.between if known else {})
-        if known:
+        known = self._objects[track.number]
+        track.add(face, known.between)
+        known.between.clear()
+        known.is_lost = False
+        self._learn(track.number, face.box)
+
+    def _continue_by_box(self, track: GrowingTrack, face: Face) -> None:
+        track.add(face)
+        if known := self._objects.get(track.number):
             known.between.clear()
-            self._learn(track.number, face.box)
+            known.is_lost = True
 
     def _learn(self, number: int, face: Box) -> None:
         """Note how the face lies in its mask."""

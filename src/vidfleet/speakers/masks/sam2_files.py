@@ -47,6 +47,9 @@ def _checked(folder: Path) -> Path:
         )
     try:
         config = json.loads((folder / "config.json").read_bytes())
+        is_whole = _is_whole(folder / _WEIGHTS)
+    except OSError as error:
+        raise WeightsError(f"The SAM 2 model in {folder} cannot be read: {error}") from error
     except ValueError as error:
         raise WeightsError(f"{folder / 'config.json'} is damaged: {error}. Fetch the model again.") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
@@ -55,7 +58,27 @@ def _checked(folder: Path) -> Path:
             f"{folder} is no SAM 2 video model: its config.json says {kind!r}, not {_MODEL_TYPE!r}.\n"
             "Name one: --sam2 tiny"
         )
+    if not is_whole:
+        raise WeightsError(
+            f"{folder / _WEIGHTS} is damaged, or was not copied as a whole.\n"
+            "Fetch it again, or give another: --sam2 NAME or --sam2 DIR."
+        )
     return folder
+
+
+def _is_whole(weights: Path) -> bool:
+    """Whether a safetensors file has all the bytes that its header tells of; no tensor is read for it."""
+    size = weights.stat().st_size
+    with weights.open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        if not 8 < start <= size:
+            return False
+        try:
+            header = json.loads(file.read(start - 8))
+            ends = [of["data_offsets"][1] for name, of in header.items() if name != "__metadata__"]
+            return bool(start + max(ends, default=0) == size)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            return False
 
 
 SAM2 = ModelKind(

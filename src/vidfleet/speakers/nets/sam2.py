@@ -150,6 +150,7 @@ def load_sam2(folder: Path, *, threads: int, device: Device) -> Any:  # noqa: AN
     Raises as :class:`Sam2Segmenter`.
     """
     torch, transformers = _libraries()
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
     torch.set_num_threads(threads)
@@ -166,16 +167,21 @@ def load_sam2(folder: Path, *, threads: int, device: Device) -> Any:  # noqa: AN
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (
+        OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError, StrictDataclassError,
+    ) as error:  # fmt: skip
         raise WeightsError(
             f"The SAM 2 model in {folder} cannot be loaded: {str(error).strip().partition(chr(10))[0]}\n"
             "Fetch it again, or give another: --sam2 NAME or --sam2 DIR."
         ) from error
-    if missing := sorted(told["missing_keys"]):  # transformers fill them with noise
+    other = {name for name, *_ in told["mismatched_keys"]}
+    if missing := sorted(told["missing_keys"] | other):  # transformers fill them with noise
         raise WeightsError(
-            f"The SAM 2 model in {folder} lacks {len(missing)} of its weights, such as {missing[0]}.\n"
+            f"The SAM 2 model in {folder} lacks {len(missing)} of the weights that its config.json asks for, "
+            f"such as {missing[0]}.\n"
             "Fetch it again, or give another: --sam2 NAME or --sam2 DIR."
         )
     return model.to(device).eval().requires_grad_(requires_grad=False)
