@@ -119,7 +119,7 @@ def test_the_class_of_the_docs_that_shares_its_work_is_whole(tmp_path: Path, mon
 @pytest.mark.parametrize("page", ["README.md", "docs/scripts.md", "docs/quickstart.md", "docs/classes.md"])
 def test_every_flag_that_a_page_shows_exists(page: str) -> None:
     """Flags of vidfleet in code, but not what stands behind a bare -- or belongs to other programs."""
-    known = set(re.findall(r"--[a-z][a-z-]+", (TOP / "docs" / "cli.md").read_text(encoding="utf-8")))
+    known = set(re.findall(r"--[a-z][a-z0-9-]+", (TOP / "docs" / "cli.md").read_text(encoding="utf-8")))
     text = (TOP / page).read_text(encoding="utf-8")
     code = re.findall(r"```bash\n(.*?)```", text, re.DOTALL) + re.findall(r"`(--[^`]+)`", text)
     ours = " ".join(line.split(" -- ")[0].split("#")[0] for block in code for line in block.splitlines())

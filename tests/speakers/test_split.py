@@ -207,7 +207,7 @@ def test_no_more_than_one_part_is_held_in_memory(film: Path, tmp_path: Path, lan
 
     def report(stage: str, share: float) -> None:
         gc.collect()
-        alive.append(sum(isinstance(item, PartFindings) for item in gc.get_objects()))
+        alive.append(sum(type(item) is PartFindings for item in gc.get_objects()))
 
     lane.process(str(film), str(tmp_path / "out"), report)
     assert max(alive) == 1

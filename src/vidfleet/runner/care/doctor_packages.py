@@ -32,8 +32,11 @@ def examine_packages(*, has_gpu: bool, version_of: Callable[[str], str] | None =
     ask = version_of or installed_version
     needed = _required("")
     yield from _listed("vidfleet needs", {name: ask(name) for name in needed}, "bad", "vidfleet")
+    named: set[str] = set()
     for extra in _EXTRAS:
-        versions = {name: ask(name) or (ask(_GPU_WHEEL) if name == _CPU_WHEEL else "") for name in _required(extra)}
+        own = [name for name in _required(extra) if name not in named]  # an extra of an extra is spelt out
+        versions = {name: ask(name) or (ask(_GPU_WHEEL) if name == _CPU_WHEEL else "") for name in own}
+        named.update(own)
         yield from _listed(f"vidfleet[{extra}]", versions, "note", f"vidfleet[{extra}]")
     yield from _onnxruntime(ask(_CPU_WHEEL), ask(_GPU_WHEEL), has_gpu=has_gpu)
 

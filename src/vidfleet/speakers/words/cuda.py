@@ -36,8 +36,9 @@ def _wheel_folders() -> list[Path]:
 
 
 def _loads(library: str) -> bool:
+    """Load it. By its name it is found whoever loaded it; its symbols stay its own, as those of PyTorch do."""
     try:
-        ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(library)
     except OSError:
         return False
     return True
