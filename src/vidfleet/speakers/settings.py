@@ -184,7 +184,7 @@ class MaskSettings:
     )
     sam2_when: Literal["hard", "always", "never"] = option(
         "hard",
-        "hard: in the seconds of a shot in which faces meet, break off or jump; always: in all, which takes twenty "
+        "hard: in the seconds of a shot in which faces meet, break off or jump; always: in all, which takes many "
         "times what the rest takes; never: by boxes alone",
     )
     masks: bool = option(

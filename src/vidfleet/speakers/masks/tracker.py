@@ -6,7 +6,7 @@
                              (doubts.py)           └─ yes ─▶ by masks, also the next second   (followed.py)
                                                              while there is a doubt
 
-Masks take twenty times what all else does, so they are for the seconds in which two faces meet, one breaks off, or
+Masks take many times what all else does, so they are for the seconds in which two faces meet, one breaks off, or
 one jumps. Who is who before such a second is known by boxes; the second before it is gone through by masks once more,
 from where each face is clear of the others. Memory is bounded: one second waits for its doubts, the half before it is
 kept, and the segmenter forgets what is older than its window, and all of it when the doubt or the shot is over.
